@@ -1,0 +1,2 @@
+//! The `ekphrasis` command.
+fn main() {}

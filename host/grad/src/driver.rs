@@ -1,0 +1,198 @@
+//! The reverse walk.
+
+use crate::{Ctx, GradError, Missing, Result, broadcast, rules, rules::Kind};
+use ekphrasis_graph::{Graph, Node, NodeId, ValueId};
+use std::collections::{HashMap, HashSet};
+
+/// Gradients of `y` with respect to each of `wrt`, as new nodes of the same graph.
+///
+/// `seed` is the gradient of `y` itself (a vector for the vector-Jacobian product); without one, `y`
+/// must be a scalar and the seed is 1. A value that `y` does not depend on has no gradient (`None`);
+/// zeros are never made up. The result can be differentiated again.
+///
+/// `ekphrasis::StopGradient` (identity) and integer or boolean values end the way.
+///
+/// # Errors
+/// [`GradError::Missing`] names every node on the way that has no rule; [`GradError::Request`] when the
+/// seed does not fit; [`GradError::Graph`] when a rule does not cover a node as it is.
+pub fn gradient(
+    graph: &mut Graph,
+    y: ValueId,
+    seed: Option<ValueId>,
+    wrt: &[ValueId],
+) -> Result<Vec<Option<ValueId>>> {
+    gradients(graph, &[(y, seed)], wrt)
+}
+
+/// Like [`gradient`], for the sum over several outputs of seed times output.
+///
+/// # Errors
+/// As [`gradient`].
+pub fn gradients(
+    graph: &mut Graph,
+    outputs: &[(ValueId, Option<ValueId>)],
+    wrt: &[ValueId],
+) -> Result<Vec<Option<ValueId>>> {
+    let roots: Vec<ValueId> = outputs.iter().map(|(y, _)| *y).collect();
+    let path = path(graph, &roots, wrt);
+    check_rules(graph, &path.nodes)?;
+
+    let mut found: HashMap<ValueId, ValueId> = HashMap::new();
+    for (y, seed) in outputs {
+        let seed = seed_of(graph, *y, *seed)?;
+        if path.values.contains(y) {
+            accumulate(graph, &mut found, *y, seed)?;
+        }
+    }
+    for id in path.nodes.iter().rev() {
+        let node = graph.node(*id).clone();
+        step(graph, &node, &path.values, &mut found)?;
+    }
+    let mut result = vec![];
+    for w in wrt {
+        let grad = found.get(w).copied();
+        result.push(grad.map(|d| broadcast::dense(graph, d, *w)).transpose()?);
+    }
+    Ok(result)
+}
+
+/// The nodes and values that lie between `wrt` and `roots`.
+struct Path {
+    nodes: Vec<NodeId>,
+    values: HashSet<ValueId>,
+}
+
+fn path(graph: &Graph, roots: &[ValueId], wrt: &[ValueId]) -> Path {
+    let needed = graph.ancestors(roots);
+    let float = |v: &ValueId| graph.value(*v).dtype.is_float();
+    let mut values: HashSet<ValueId> = wrt.iter().copied().filter(float).collect();
+    let mut nodes = vec![];
+    for (id, node) in graph.nodes() {
+        if rules::stops(&node.op) || !node.inputs.iter().flatten().any(|i| values.contains(i)) {
+            continue;
+        }
+        let mut outputs = node.outputs.iter().flatten().filter(|o| needed.contains(o) && float(o)).peekable();
+        if outputs.peek().is_some() {
+            nodes.push(id);
+            values.extend(outputs);
+        }
+    }
+    Path { nodes, values }
+}
+
+fn check_rules(graph: &Graph, nodes: &[NodeId]) -> Result<()> {
+    let without = nodes.iter().map(|id| graph.node(*id)).filter(|n| rules::find(&n.op).is_none());
+    let missing: Vec<Missing> = without.map(|n| Missing { op: n.op.clone(), node: n.name.clone() }).collect();
+    match missing.is_empty() {
+        true => Ok(()),
+        false => Err(GradError::Missing { graph: graph.name.clone(), missing }),
+    }
+}
+
+fn seed_of(graph: &mut Graph, y: ValueId, seed: Option<ValueId>) -> Result<ValueId> {
+    let value = graph.value(y).clone();
+    let request = |message: String| GradError::Request { graph: graph.name.clone(), message };
+    if !value.dtype.is_float() {
+        let message =
+            format!("expected floats to differentiate, found {} (`{}`)", value.describe(), value.name);
+        return Err(request(message));
+    }
+    let Some(seed) = seed else {
+        let scalar = value.shape.as_ref().is_some_and(|s| s.iter().all(|d| d.is(1)));
+        if !scalar {
+            return Err(request(format!(
+                "expected a scalar to differentiate, found {} (`{}`)\nhint: reduce it, or give a seed of its shape",
+                value.describe(),
+                value.name
+            )));
+        }
+        let one = graph.scalar_like(y, 1.0);
+        return Ok(graph.reshape_like(one, y)?);
+    };
+    let given = graph.value(seed);
+    let fits = match (&given.shape, &value.shape) {
+        (Some(a), Some(b)) => {
+            a.len() == b.len()
+                && a.iter().zip(b).all(|(x, y)| x == y || x.known().is_none() || y.known().is_none())
+        }
+        _ => true,
+    };
+    if given.dtype != value.dtype || !fits {
+        return Err(request(format!(
+            "expected a seed like `{}`, {}; found {} (`{}`)",
+            value.name,
+            value.describe(),
+            given.describe(),
+            given.name
+        )));
+    }
+    Ok(seed)
+}
+
+fn accumulate(
+    graph: &mut Graph,
+    found: &mut HashMap<ValueId, ValueId>,
+    of: ValueId,
+    grad: ValueId,
+) -> Result<()> {
+    let sum = match found.get(&of) {
+        Some(before) => graph.add(*before, grad)?,
+        None => grad,
+    };
+    found.insert(of, sum);
+    Ok(())
+}
+
+/// Differentiates one node: from the gradients of its outputs to those of its inputs.
+fn step(
+    graph: &mut Graph,
+    node: &Node,
+    active: &HashSet<ValueId>,
+    found: &mut HashMap<ValueId, ValueId>,
+) -> Result<()> {
+    let mut grads: Vec<Option<ValueId>> =
+        node.outputs.iter().map(|o| o.and_then(|o| found.get(&o).copied())).collect();
+    if grads.iter().all(Option::is_none) {
+        return Ok(());
+    }
+    let Some(row) = rules::find(&node.op) else { return Ok(()) };
+    if row.kind == Kind::Dense {
+        for (grad, output) in grads.iter_mut().zip(&node.outputs) {
+            if let (Some(d), Some(y)) = (*grad, *output) {
+                *grad = Some(broadcast::dense(graph, d, y)?);
+            }
+        }
+    }
+    let wants: Vec<bool> = node.inputs.iter().map(|i| i.is_some_and(|i| active.contains(&i))).collect();
+    let mut ctx = Ctx { g: graph, node, grads, wants, fitted: vec![] };
+    let results = (row.rule)(&mut ctx)?;
+    let (wants, fitted) = (ctx.wants, ctx.fitted);
+    for (i, (input, grad)) in node.inputs.iter().zip(results).enumerate() {
+        let (Some(input), Some(grad), true) = (*input, grad, wants[i]) else { continue };
+        let grad = match node.outputs.first().copied().flatten() {
+            Some(y) if row.kind == Kind::Elementwise && !fitted.contains(&i) => {
+                fit(graph, node, grad, input, y)?
+            }
+            _ => grad,
+        };
+        accumulate(graph, found, input, grad)?;
+    }
+    Ok(())
+}
+
+/// Un-broadcasting after an elementwise rule.
+fn fit(graph: &mut Graph, node: &Node, grad: ValueId, x: ValueId, y: ValueId) -> Result<ValueId> {
+    if [grad, x, y].iter().all(|v| graph.value(*v).shape.is_some()) {
+        return Ok(broadcast::fit(graph, grad, x, y)?);
+    }
+    if node.inputs.len() == 1 {
+        return Ok(grad);
+    }
+    Err(GradError::Request {
+        graph: graph.name.clone(),
+        message: format!(
+            "node `{}` ({}): expected operands of known rank, to undo broadcasting\nhint: give the graph's inputs shapes",
+            node.name, node.op
+        ),
+    })
+}

@@ -1,0 +1,93 @@
+//! The table of gradient rules: a row an operator, in one file a family.
+
+mod activations;
+mod convolution;
+mod elementwise;
+mod indexing;
+mod matrix;
+mod normalise;
+mod padding;
+mod pooling;
+mod reduce;
+mod scatter;
+mod shaping;
+pub(crate) mod weight_gradient;
+mod window;
+
+use crate::{Case, Ctx, Grads};
+use ekphrasis_graph::Result;
+use std::{collections::HashMap, sync::OnceLock};
+
+/// How a rule treats broadcasting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Operands broadcast, and what the rule returns is summed to their shapes. The output's
+    /// gradient may be broadcast: of its rank, but with size 1 where it does not vary.
+    Elementwise,
+    /// The output's gradient may be broadcast; results have the operands' own shapes, or are broadcast.
+    Broadcast,
+    /// The output's gradient has the output's shape; so do the results and the operands.
+    Dense,
+}
+
+/// One gradient rule.
+#[derive(Clone, Copy)]
+pub struct Row {
+    /// Operator.
+    pub op: &'static str,
+    /// How it treats broadcasting.
+    pub kind: Kind,
+    /// The mathematics.
+    pub rule: fn(&mut Ctx) -> Result<Grads>,
+    /// What it is tested on; empty for an operator whose gradient is zero.
+    pub domain: fn() -> Vec<Case>,
+}
+
+const fn row(
+    op: &'static str,
+    kind: Kind,
+    rule: fn(&mut Ctx) -> Result<Grads>,
+    domain: fn() -> Vec<Case>,
+) -> Row {
+    Row { op, kind, rule, domain }
+}
+
+const FAMILIES: [&[Row]; 10] = [
+    activations::ROWS,
+    elementwise::ROWS,
+    matrix::ROWS,
+    reduce::ROWS,
+    normalise::ROWS,
+    shaping::ROWS,
+    padding::ROWS,
+    indexing::ROWS,
+    convolution::ROWS,
+    pooling::ROWS,
+];
+
+/// All rules.
+pub fn table() -> impl Iterator<Item = &'static Row> {
+    FAMILIES.into_iter().flatten()
+}
+
+/// The rule for an operator.
+pub fn find(op: &str) -> Option<&'static Row> {
+    static INDEX: OnceLock<HashMap<&'static str, &'static Row>> = OnceLock::new();
+    INDEX.get_or_init(|| table().map(|r| (r.op, r)).collect()).get(op).copied()
+}
+
+/// Operators that end the way: their gradient is zero everywhere, or is meant to be.
+pub fn stops(op: &str) -> bool {
+    const ZERO: [&str; 9] = [
+        "ekphrasis::StopGradient",
+        "Floor",
+        "Ceil",
+        "Round",
+        "Sign",
+        "Shape",
+        "Size",
+        "ConstantOfShape",
+        "EyeLike",
+    ];
+    ZERO.contains(&op)
+}

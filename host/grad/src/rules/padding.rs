@@ -1,0 +1,259 @@
+//! Slices, padding and running sums: what is cut off comes back as zeros, and the other way round.
+
+use super::{Kind::Dense, Row, row};
+use crate::{
+    Case, Ctx, Grads,
+    case::{any, ints, list, scalar, within},
+};
+use ekphrasis_graph::{AttrsExt, Dim, Result, Shape, ValueId};
+
+pub(super) const ROWS: &[Row] = &[
+    row("Slice", Dense, slice, || {
+        let end = i64::MAX;
+        let cut = |starts: &[i64], ends: &[i64], axes: &[i64], steps: &[i64]| {
+            Case::of([any(&[4, 6]), list(starts), list(ends), list(axes), list(steps)])
+        };
+        vec![
+            Case::of([any(&[4, 6]), list(&[1, -4]), list(&[3, -1])]),
+            cut(&[1], &[end], &[0], &[1]),
+            cut(&[-3, 2], &[end, 100], &[0, 1], &[1, 1]),
+            cut(&[-1], &[-end], &[0], &[-1]),
+            cut(&[1], &[6], &[1], &[2]),
+            cut(&[0, 1], &[-1, 6], &[0, 1], &[1, 3]),
+            cut(&[-2], &[-100], &[1], &[-2]),
+        ]
+    }),
+    row("Pad", Dense, pad, || {
+        let x = || any(&[3, 4]);
+        let pads = || list(&[1, 0, 2, 3]);
+        vec![
+            Case::of([x(), pads()]),
+            Case::of([x(), list(&[-1, 0, 2, -2])]),
+            Case::of([x(), list(&[2, 1]), scalar(1.5), list(&[1])]),
+            Case::of([x(), pads(), within(&[], (0.0, 1.0))]),
+            Case::of([x(), pads()]).attr("mode", "edge").known(),
+            Case::of([x(), pads()]).attr("mode", "reflect").known(),
+        ]
+    }),
+    row("Trilu", Dense, trilu, || {
+        vec![
+            Case::of([any(&[2, 3, 4])]),
+            Case::of([any(&[3, 3]), ints(&[], &[1])]).attr("upper", 1),
+            Case::of([any(&[3, 4]), ints(&[], &[-1])]).attr("upper", 0),
+        ]
+    }),
+    row("CumSum", Dense, cumsum, || {
+        let case = |r, e| Case::of([any(&[3, 4]), ints(&[], &[1])]).attr("reverse", r).attr("exclusive", e);
+        vec![case(0, 0), case(1, 0), case(0, 1), case(1, 1)]
+    }),
+];
+
+/// Zeros of the shape of `x` with `dy` in them, from `starts` (negative: from the end) along `axes`.
+///
+/// The amount of padding follows from the shapes, at build time where they are known.
+pub(super) fn place(
+    c: &mut Ctx,
+    dy: ValueId,
+    x: ValueId,
+    axes: &[i64],
+    starts: ValueId,
+    from_end: &[bool],
+) -> Result<ValueId> {
+    let mut sizes = vec![];
+    let which = c.g.int_list(axes);
+    for v in [x, dy] {
+        let shape = c.g.shape_of(v)?;
+        sizes.push(c.g.op("Gather", &[shape, which], &[])?);
+    }
+    let mut begin = starts;
+    if from_end.contains(&true) {
+        let flags: Vec<i64> = from_end.iter().map(|f| i64::from(*f)).collect();
+        let flags = c.g.int_list(&flags);
+        let offset = c.g.mul(sizes[0], flags)?;
+        begin = c.g.add(begin, offset)?;
+    }
+    let rest = c.g.sub(sizes[0], sizes[1])?;
+    let end = c.g.sub(rest, begin)?;
+    let pads = c.g.concat(&[begin, end], 0)?;
+    pad_with_zeros(c, dy, pads, Some(which))
+}
+
+fn pad_with_zeros(c: &mut Ctx, x: ValueId, pads: ValueId, axes: Option<ValueId>) -> Result<ValueId> {
+    let zero = c.g.scalar_like(x, 0.0);
+    let mut inputs = vec![x, pads, zero];
+    inputs.extend(axes);
+    c.g.op("Pad", &inputs, &[])
+}
+
+fn flip(c: &mut Ctx, x: ValueId, axis: i64) -> Result<ValueId> {
+    c.g.slice(x, &[axis], &[-1], &[-i64::MAX], &[-1])
+}
+
+fn slice(c: &mut Ctx) -> Result<Grads> {
+    let (mut dy, x, starts) = (c.dy()?, c.x(0)?, c.x(1)?);
+    let rank = c.g.rank(x)?;
+    let n = c.g.dims(starts)?.first().and_then(Dim::known).unwrap_or(0);
+    let axes: Vec<i64> = match c.literal(3)? {
+        Some(axes) => axes.into_iter().map(|a| c.axis(a, rank) as i64).collect(),
+        None => (0..n).collect(),
+    };
+    let steps = c.literal(4)?.unwrap_or_else(|| vec![1; axes.len()]);
+    let (mut plain, mut plain_at) = (vec![], vec![]);
+    for (i, (axis, step)) in axes.iter().zip(&steps).enumerate() {
+        if *step == 1 {
+            plain.push(*axis);
+            plain_at.push(i as i64);
+        } else {
+            dy = unstride(c, dy, x, *axis, i, *step)?;
+        }
+    }
+    let grads = |dx| Ok([vec![Some(dx)], vec![None; 4]].concat());
+    if plain.is_empty() {
+        return grads(dy);
+    }
+    let literal = c.g.value(starts).tensor().and_then(|t| t.as_ints());
+    let from_end: Vec<bool> = match &literal {
+        Some(all) => plain_at.iter().map(|i| all.get(*i as usize).is_some_and(|s| *s < 0)).collect(),
+        // Starts that are computed count from the front.
+        None => vec![false; plain.len()],
+    };
+    let starts = match (&literal, plain.len() == axes.len()) {
+        (Some(all), _) => {
+            let dims = c.g.dims(x)?.to_vec();
+            let chosen: Vec<i64> = plain_at.iter().filter_map(|i| all.get(*i as usize).copied()).collect();
+            // A start past either end means that end.
+            let clamped = chosen.iter().zip(&plain).map(|(s, a)| match dims[*a as usize].known() {
+                Some(d) => (*s).clamp(-d, d),
+                None => *s,
+            });
+            let clamped: Vec<i64> = clamped.collect();
+            c.g.int_list(&clamped)
+        }
+        (None, true) => starts,
+        (None, false) => {
+            let at = c.g.int_list(&plain_at);
+            c.g.op("Gather", &[starts, at], &[])?
+        }
+    };
+    let dx = place(c, dy, x, &plain, starts, &from_end)?;
+    grads(dx)
+}
+
+/// Undoes one strided dimension: flips it back, puts zeros between, and pads to the size of `x`.
+fn unstride(c: &mut Ctx, mut dy: ValueId, x: ValueId, axis: i64, i: usize, step: i64) -> Result<ValueId> {
+    let at = axis as usize;
+    let (size, count) = (c.g.dims(x)?[at].clone(), c.g.dims(dy)?[at].clone());
+    if step < 0 {
+        dy = flip(c, dy, axis)?;
+    }
+    if step == -1 && size == count {
+        return Ok(dy);
+    }
+    let (Some(size), Some(count)) = (size.known(), count.known()) else {
+        return Err(c.error(format!("a slice with step {step} needs a known size along axis {axis}")));
+    };
+    let start = c.literal(1)?.and_then(|s| s.get(i).copied()).unwrap_or(0);
+    let start = if start < 0 { start + size } else { start };
+    let start = if step < 0 { start.min(size - 1) + (count - 1) * step } else { start };
+    let step = step.abs();
+    if step > 1 {
+        let mut dims: Shape = c.g.dims(dy)?.to_vec();
+        let joined = {
+            dims[at] = Dim::Known(count * step);
+            dims.clone()
+        };
+        dy = c.g.unsqueeze(dy, &[axis + 1])?;
+        let (pads, along) = (c.g.int_list(&[0, step - 1]), c.g.int_list(&[axis + 1]));
+        dy = pad_with_zeros(c, dy, pads, Some(along))?;
+        dy = c.g.reshape(dy, &joined)?;
+    }
+    let (pads, along) = (c.g.int_list(&[start, size - start - count * step]), c.g.int_list(&[axis]));
+    pad_with_zeros(c, dy, pads, Some(along))
+}
+
+fn pad(c: &mut Ctx) -> Result<Grads> {
+    let (dy, pads, axes) = (c.dy()?, c.x(1)?, c.input(3));
+    let mut grads = vec![None; 4];
+    match c.attrs().text("mode", "constant") {
+        "constant" => {
+            let minus = match c.literal(1) {
+                Ok(Some(p)) => {
+                    let minus: Vec<i64> = p.iter().map(|p| -p).collect();
+                    c.g.int_list(&minus)
+                }
+                _ => c.g.neg(pads)?,
+            };
+            let dx = pad_with_zeros(c, dy, minus, axes)?;
+            grads[0] = Some(dx);
+            if c.wants(2) {
+                let (all, inside) = (c.g.reduce_sum(dy, &[], false)?, c.g.reduce_sum(dx, &[], false)?);
+                let value = c.g.sub(all, inside)?;
+                let like = c.x(2)?;
+                grads[2] = Some(c.g.reshape_like(value, like)?);
+            }
+        }
+        mode @ ("edge" | "reflect") => {
+            let reflect = mode == "reflect";
+            grads[0] = Some(fold_borders(c, dy, reflect)?);
+        }
+        other => return Err(c.error(format!("expected mode constant, edge or reflect, found {other}"))),
+    }
+    Ok(grads)
+}
+
+/// Adds the gradient of copied borders to the elements that they were copied from.
+fn fold_borders(c: &mut Ctx, mut dy: ValueId, reflect: bool) -> Result<ValueId> {
+    let x = c.x(0)?;
+    let rank = c.g.rank(x)?;
+    let pads = c.literal(1)?.unwrap_or_default();
+    let axes = c.literal(3)?.unwrap_or_else(|| (0..rank as i64).collect());
+    for (i, axis) in axes.iter().enumerate() {
+        let at = c.axis(*axis, rank);
+        let axis = at as i64;
+        let (Some(before), Some(after)) = (pads.get(i).copied(), pads.get(i + axes.len()).copied()) else {
+            return Err(c.error("expected two pads for each axis"));
+        };
+        if before.min(after) < 0 {
+            return Err(c.error("expected pads of 0 or more with copied borders"));
+        }
+        let size = c.g.dims(x)?[at].known();
+        let size = size.ok_or_else(|| c.error(format!("axis {axis} has no known size")))?;
+        let mut sum = c.g.slice(dy, &[axis], &[before], &[before + size], &[1])?;
+        // Where each border begins in dy, its width, and where its elements come from in x.
+        let borders = [(0, before, 1), (before + size, after, size - 1 - after)];
+        for (j, (from, width, source)) in borders.into_iter().enumerate().filter(|(_, b)| b.1 > 0) {
+            let border = c.g.slice(dy, &[axis], &[from], &[from + width], &[1])?;
+            let (folded, source, width) = if reflect {
+                (flip(c, border, axis)?, source, width)
+            } else {
+                (c.g.reduce_sum(border, &[axis], true)?, if j == 0 { 0 } else { size - 1 }, 1)
+            };
+            let (amounts, along) = (c.g.int_list(&[source, size - source - width]), c.g.int_list(&[axis]));
+            let placed = pad_with_zeros(c, folded, amounts, Some(along))?;
+            sum = c.g.add(sum, placed)?;
+        }
+        dy = sum;
+    }
+    Ok(dy)
+}
+
+/// The same operator again, with its further inputs and attributes.
+fn again(c: &mut Ctx, reverse: bool) -> Result<Grads> {
+    let (op, mut attrs) = (c.op().to_owned(), c.attrs().clone());
+    if reverse {
+        let flipped = i64::from(attrs.int("reverse", 0) == 0);
+        attrs.insert("reverse".into(), flipped.into());
+    }
+    let mut inputs = c.node.inputs.clone();
+    inputs[0] = Some(c.dy()?);
+    let out = c.g.add_node(&op, &inputs, attrs, 1)?;
+    Ok(vec![out.first().copied(), None])
+}
+
+fn trilu(c: &mut Ctx) -> Result<Grads> {
+    again(c, false)
+}
+
+fn cumsum(c: &mut Ctx) -> Result<Grads> {
+    again(c, true)
+}

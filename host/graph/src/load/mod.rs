@@ -1,0 +1,302 @@
+//! Reading ONNX models. Nothing that a file says is trusted before it is checked.
+//!
+//! Limits: a model file holds at most 2 GiB (a protobuf message cannot hold more), functions nest
+//! 32 deep and expand to a million nodes, tensors have at most 64 dimensions. Memory follows what
+//! the file really holds, never what it claims; external data count once, however often they are
+//! referred to.
+
+mod function;
+mod order;
+mod tensor;
+
+use crate::{
+    Attr, Attrs, AttrsExt, DType, Dim, Graph, GraphError, Origin, Result, Shape, Tensor, ValueId, infer,
+    proto, upgrade,
+};
+use function::Flat;
+use prost::Message;
+use std::{
+    collections::{HashMap, HashSet},
+    fs,
+    path::Path,
+    sync::Arc,
+};
+use tensor::External;
+
+/// What a step of reading says when it fails; the file is added outside.
+type Step<T> = Result<T, String>;
+
+/// The largest protobuf message.
+const FILE_LIMIT: u64 = i32::MAX as u64;
+
+impl Graph {
+    /// Reads an ONNX model of opset 13 or later and brings it to opset 18.
+    ///
+    /// External data are read from the folder of the file and nowhere else.
+    ///
+    /// # Errors
+    /// Every error names the file, and the node, port or tensor that it is about.
+    pub fn load(path: impl AsRef<Path>) -> Result<Graph> {
+        let path = path.as_ref();
+        let io = |source| GraphError::Io { path: path.into(), source };
+        let meta = fs::metadata(path).map_err(io)?;
+        let refuse = |message: String| Err(GraphError::File { path: path.into(), message });
+        if !meta.is_file() {
+            return refuse("expected a file, found something else".into());
+        }
+        if meta.len() > FILE_LIMIT {
+            return refuse(format!(
+                "expected a model of at most {FILE_LIMIT} bytes, found {}\nhint: export its weights as external data",
+                meta.len()
+            ));
+        }
+        let bytes = fs::read(path).map_err(io)?;
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Graph::from_bytes(&bytes, path, Some(folder))
+    }
+
+    /// Reads an ONNX model from memory; `path` stands in errors, `folder` is where external data
+    /// are looked for (none: a model that has some is refused).
+    pub fn from_bytes(bytes: &[u8], path: &Path, folder: Option<&Path>) -> Result<Graph> {
+        let file = |message: String| GraphError::File { path: path.into(), message };
+        let model = proto::ModelProto::decode(bytes)
+            .map_err(|e| file(format!("expected an ONNX model, found other or damaged data ({e})")))?;
+        read(model, path, folder).map_err(file)
+    }
+}
+
+fn read(mut model: proto::ModelProto, path: &Path, folder: Option<&Path>) -> Step<Graph> {
+    let Some(mut source) = model.graph.take() else {
+        return Err(format!(
+            "expected an ONNX model, found a message without a graph (IR version {})",
+            model.ir_version
+        ));
+    };
+    let opset = function::opset(&model.opset_import)
+        .ok_or("expected an opset of the default domain, found none\nhint: is this a whole ONNX model?")?;
+    upgrade::check_opset(opset)?;
+    if !source.sparse_initializer.is_empty() {
+        return Err("sparse initializers are not supported\nhint: store them dense".into());
+    }
+    let stem = path.file_stem().and_then(|s| s.to_str()).unwrap_or("graph");
+    let name = if source.name.is_empty() { stem } else { &source.name };
+    let mut import = Import {
+        graph: Graph::new(name),
+        values: HashMap::new(),
+        declared: HashMap::new(),
+        external: External::new(folder),
+    };
+    let initializers = std::mem::take(&mut source.initializer);
+    let known: HashSet<&str> = initializers.iter().map(|t| t.name.as_str()).collect();
+    for port in source.input.iter().filter(|p| !known.contains(p.name.as_str())) {
+        import.input(port)?;
+    }
+    for tensor in initializers {
+        import.initializer(tensor)?;
+    }
+    for port in source.value_info.iter().chain(&source.output) {
+        // Only a help where inference cannot tell; what is not a tensor says nothing.
+        if let Ok(kind) = tensor_type(port) {
+            import.declared.insert(port.name.clone(), kind);
+        }
+    }
+    let nodes = function::flatten(std::mem::take(&mut source.node), &model.functions, opset)?;
+    let given: HashSet<&str> = import.values.keys().map(String::as_str).collect();
+    for flat in order::sort(nodes, &given)? {
+        import.node(flat)?;
+    }
+    for port in &source.output {
+        tensor_type(port)?;
+        let id = import.values.get(&port.name).copied().ok_or_else(|| {
+            format!("output `{}` is made by no node, and is no input or initializer", port.name)
+        })?;
+        import.graph.output(&port.name, id).map_err(|e| e.to_string())?;
+    }
+    Ok(import.graph)
+}
+
+/// Type and shape of a port; an error names it.
+fn tensor_type(port: &proto::ValueInfoProto) -> Step<(DType, Option<Shape>)> {
+    use proto::{tensor_shape_proto::dimension::Value as Size, type_proto::Value as Kind};
+    let name = &port.name;
+    if name.is_empty() {
+        return Err("expected a name for each input and output, found an empty one".into());
+    }
+    let kind = port.r#type.as_ref().and_then(|t| t.value.as_ref());
+    let tensor = match kind {
+        Some(Kind::TensorType(t)) => t,
+        Some(Kind::SequenceType(_)) => return Err(format!("`{name}` is a sequence, which is not supported")),
+        Some(Kind::MapType(_)) => return Err(format!("`{name}` is a map, which is not supported")),
+        Some(Kind::OptionalType(_)) => {
+            return Err(format!("`{name}` is an optional, which is not supported"));
+        }
+        Some(Kind::SparseTensorType(_)) => {
+            return Err(format!("`{name}` is a sparse tensor, which is not supported"));
+        }
+        None => return Err(format!("expected a tensor type for `{name}`, found none")),
+    };
+    let dtype = dtype(tensor.elem_type).map_err(|e| format!("`{name}`: {e}"))?;
+    let Some(shape) = &tensor.shape else { return Ok((dtype, None)) };
+    if shape.dim.len() > infer::MAX_RANK {
+        return Err(format!(
+            "`{name}`: expected at most {} dimensions, found {}",
+            infer::MAX_RANK,
+            shape.dim.len()
+        ));
+    }
+    let dims = shape.dim.iter().enumerate().map(|(i, d)| {
+        let size = match &d.value {
+            Some(Size::DimValue(n)) => Some(Dim::Known(*n)),
+            Some(Size::DimParam(text)) if !text.is_empty() => Some(Dim::parse(text)),
+            _ => None,
+        };
+        // Some exporters write -1, some nothing at all, for a size that is not known.
+        size.filter(|d| d.known().is_none_or(|n| n >= 0))
+            .unwrap_or_else(|| Dim::symbol(&format!("{name}_{i}")))
+    });
+    Ok((dtype, Some(dims.collect())))
+}
+
+/// The element type with this number in ONNX.
+fn dtype(number: i32) -> Step<DType> {
+    DType::from_onnx(number).ok_or_else(|| {
+        let name = match number {
+            14 | 15 => "complex numbers",
+            17..=20 | 24 => "8-bit floats",
+            21 | 22 => "4-bit integers",
+            23 => "4-bit floats",
+            25 | 26 => "2-bit integers",
+            _ => "an unknown type",
+        };
+        format!("element type {number} ({name}) is not supported")
+    })
+}
+
+struct Import<'a> {
+    graph: Graph,
+    /// Values by their names in the file; several names may mean one value.
+    values: HashMap<String, ValueId>,
+    /// What the file says of values that inference may not know.
+    declared: HashMap<String, (DType, Option<Shape>)>,
+    external: External<'a>,
+}
+
+impl Import<'_> {
+    fn input(&mut self, port: &proto::ValueInfoProto) -> Step<()> {
+        let (dtype, shape) = tensor_type(port)?;
+        let id = self.graph.input(&port.name, dtype, shape).map_err(|e| e.to_string())?;
+        self.values.insert(port.name.clone(), id);
+        Ok(())
+    }
+
+    fn initializer(&mut self, mut source: proto::TensorProto) -> Step<()> {
+        let name = std::mem::take(&mut source.name);
+        if name.is_empty() {
+            return Err("expected a name for each initializer, found an empty one".into());
+        }
+        let tensor = self.external.tensor(source).map_err(|e| format!("initializer `{name}`: {e}"))?;
+        let id = self.graph.initializer(&name, Arc::new(tensor)).map_err(|e| e.to_string())?;
+        self.values.insert(name, id);
+        Ok(())
+    }
+
+    fn node(&mut self, flat: Flat) -> Step<()> {
+        let label = flat.label();
+        let Flat { mut node, opset, index } = flat;
+        if node.name.is_empty() {
+            node.name = format!("{}_{index}", node.op_type);
+        }
+        let attrs = self.attrs(node.attribute).map_err(|e| format!("{label}: {e}"))?;
+        let inputs: Vec<Option<ValueId>> = node.input.iter().map(|n| self.values.get(n).copied()).collect();
+        let wanted: Vec<bool> = node.output.iter().map(|n| !n.is_empty()).collect();
+        let mark = self.graph.values.len();
+        let domain = if node.domain == "ai.onnx" { "" } else { &node.domain };
+        let ids = match (domain, node.op_type.as_str()) {
+            ("", "Constant") => {
+                let tensor = literal(&attrs).map_err(|e| format!("{label}: {e}"))?;
+                vec![Some(self.graph.constant(tensor))]
+            }
+            ("", op) => upgrade::add(
+                &mut self.graph,
+                upgrade::Form { name: node.name, op: op.into(), inputs, attrs, wanted, opset },
+            )
+            .map_err(|e| e.to_string())?,
+            (domain, op) => self
+                .graph
+                .add_node_named(&node.name, &format!("{domain}::{op}"), &inputs, attrs, &wanted)
+                .map_err(|e| e.to_string())?,
+        };
+        for (name, id) in node.output.iter().zip(ids) {
+            let Some(id) = id.filter(|_| !name.is_empty()) else { continue };
+            self.values.insert(name.clone(), id);
+            if !matches!(self.graph.value(id).origin, Origin::Node(_)) {
+                continue;
+            }
+            let new = id.0 as usize >= mark;
+            let value = &mut self.graph.values[id.0 as usize];
+            if let (None, Some((dtype, shape))) = (&value.shape, self.declared.get(name)) {
+                value.shape = shape.clone();
+                // Of operators of other domains not even the type is known.
+                if new && !domain.is_empty() {
+                    value.dtype = *dtype;
+                }
+            }
+            if new {
+                self.graph.take_name(id, name).map_err(|e| e.to_string())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn attrs(&mut self, list: Vec<proto::AttributeProto>) -> Step<Attrs> {
+        let mut attrs = Attrs::new();
+        for mut a in list {
+            let name = std::mem::take(&mut a.name);
+            let value = self.attr(a).map_err(|e| format!("attribute `{name}`: {e}"))?;
+            if attrs.insert(name.clone(), value).is_some() {
+                return Err(format!("two attributes are called `{name}`"));
+            }
+        }
+        Ok(attrs)
+    }
+
+    fn attr(&mut self, a: proto::AttributeProto) -> Step<Attr> {
+        use proto::attribute_proto::AttributeType as T;
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).map_err(|_| "expected text in UTF-8".to_owned());
+        let kind =
+            T::try_from(a.r#type).map_err(|_| format!("expected a known type, found number {}", a.r#type))?;
+        Ok(match kind {
+            T::Float => Attr::Float(a.f.unwrap_or_default()),
+            T::Int => Attr::Int(a.i.unwrap_or_default()),
+            T::String => Attr::Text(text(a.s.unwrap_or_default())?),
+            T::Floats => Attr::Floats(a.floats),
+            T::Ints => Attr::Ints(a.ints),
+            T::Strings => Attr::Texts(a.strings.into_iter().map(text).collect::<Step<_>>()?),
+            T::Tensor => Attr::Tensor(self.external.tensor(a.t.ok_or("expected a tensor, found none")?)?),
+            T::Graph | T::Graphs => {
+                return Err("subgraphs are not supported\nhint: export the model without control flow, as with a traced, unrolled loop".into());
+            }
+            T::Undefined => return Err("expected a type, found none".into()),
+            other => return Err(format!("attributes of type {} are not supported", other.as_str_name())),
+        })
+    }
+}
+
+/// The tensor of a `Constant` node.
+fn literal(attrs: &Attrs) -> Step<Tensor> {
+    let tensor = match attrs.iter().next() {
+        Some((_, Attr::Tensor(t))) => Ok(t.clone()),
+        Some((name, Attr::Float(v))) if name == "value_float" => Ok(Tensor::scalar_f32(*v)),
+        Some((name, Attr::Int(_))) if name == "value_int" => {
+            Ok(Tensor::scalar_i64(attrs.int("value_int", 0)))
+        }
+        Some((name, Attr::Floats(v))) if name == "value_floats" => Tensor::from_f32(&[v.len()], v),
+        Some((name, Attr::Ints(v))) if name == "value_ints" => Tensor::from_i64(&[v.len()], v),
+        Some((name, _)) => return Err(format!("a constant by `{name}` is not supported")),
+        None => return Err("expected a value, found no attribute".into()),
+    };
+    if attrs.len() != 1 {
+        return Err(format!("expected one attribute, found {}", attrs.len()));
+    }
+    tensor.map_err(|e| e.to_string())
+}

@@ -1,0 +1,86 @@
+//! Caption metrics, equal to the reference tools to within rounding, fast enough for a reward.
+//!
+//! Every metric works on token ids (`&[u32]`): what a vocabulary makes, or what [`Interner`] makes of
+//! words. A *hypothesis* is a caption to be scored, its *references* are the captions people wrote for
+//! the same image. Nothing here tokenises raw text: words come in already split, lower-cased and free of
+//! punctuation, as the reference tools expect them from their tokeniser.
+//!
+//! | Metric | Here | Equal to | Range |
+//! |---|---|---|---|
+//! | BLEU-1..4 | [`BleuReferences`], [`BleuStatistics`] | `pycocoevalcap` 1.2 | 0..1 |
+//! | ROUGE-L | [`rouge_l`] | `pycocoevalcap` 1.2 | 0..1 |
+//! | CIDEr-D, which coco-caption calls "CIDEr" | [`CiderD`] | `pycocoevalcap` 1.2, ruotianluo/cider | 0..10 |
+//! | CIDEr as first published: no clipping, no length penalty | [`Cider`] | ruotianluo/cider | 0..10 |
+//! | distinct-n, repeated trigrams, length | [`Diversity`] | | |
+//! | truth of (colour, shape) pairs | [`PairWords`], [`Truth`] | | 0..1 |
+//!
+//! # A whole split
+//!
+//! ```
+//! use ekphrasis_metrics::evaluate_text;
+//!
+//! let scores = evaluate_text(
+//!     &["a dog runs in the park", "two cats on a mat"],
+//!     &[vec!["a dog is running in a park", "a dog runs"], vec!["two cats sit on a mat"]],
+//! )?;
+//! for (name, value) in scores.named() {
+//!     println!("{name} {value:.3}");
+//! }
+//! # assert!(scores.cider_d > 0.0);
+//! # Ok::<(), ekphrasis_metrics::MetricsError>(())
+//! ```
+//!
+//! [`evaluate`] does the same on ids, with document frequencies that come from elsewhere (in training:
+//! from the training references, so that reward and evaluation agree).
+//!
+//! # A reward
+//!
+//! CIDEr-D weighs an n-gram by how few images mention it. Those [`DocumentFrequencies`] are counted once;
+//! the references of an image are prepared once and scored against many times.
+//!
+//! ```
+//! use ekphrasis_metrics::{CiderD, DocumentFrequencies, until_eos, with_eos};
+//! use std::sync::Arc;
+//!
+//! const EOS: u32 = 2;
+//! let references: Vec<Vec<Vec<u32>>> = vec![vec![vec![5, 6, 7]], vec![vec![5, 8], vec![9, 8]]];
+//! let ended: Vec<Vec<Vec<u32>>> =
+//!     references.iter().map(|image| image.iter().map(|r| with_eos(r, EOS)).collect()).collect();
+//! let cider = CiderD::new(Arc::new(DocumentFrequencies::from_references(&ended)));
+//! let prepared = cider.prepare(&ended[0]);
+//! let sampled = [5, 6, 7, EOS, 0, 0];
+//! assert!((cider.score(until_eos(&sampled, EOS), &prepared) - 10.0).abs() < 1e-9);
+//! ```
+//!
+//! # The end of a caption counts
+//!
+//! Self-critical training as ImageCaptioning.pytorch does it keeps the end-of-sentence token: it is the
+//! last token of every reference and of every *finished* sample. A sample cut off at its maximum length
+//! has none and loses the n-grams that hold it, which is what teaches a captioner to stop. So for a
+//! reward, pass references through [`with_eos`] and samples through [`until_eos`], and count the document
+//! frequencies with the token too. For scores to be compared with published ones, leave it out everywhere.
+
+mod bleu;
+mod cider;
+mod corpus;
+mod diversity;
+mod document_frequencies;
+mod eos;
+mod error;
+mod gram_table;
+mod interner;
+mod ngrams;
+mod rouge;
+mod truth;
+
+pub use bleu::{BleuReferences, BleuStatistics};
+pub use cider::{Cider, CiderD, PreparedReferences};
+pub use corpus::{PerImage, Scores, evaluate, evaluate_text};
+pub use diversity::{Diversity, distinct_n};
+pub use document_frequencies::DocumentFrequencies;
+pub use eos::{until_eos, with_eos};
+pub use error::MetricsError;
+pub use interner::Interner;
+pub use ngrams::MAX_ORDER;
+pub use rouge::rouge_l;
+pub use truth::{PairWords, Truth};

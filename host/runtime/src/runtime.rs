@@ -1,0 +1,173 @@
+//! The runtime: one ONNX Runtime for the process, with one thread pool for all sessions.
+
+use crate::{
+    Config, DeviceTensor, Result, RuntimeError, Session, SessionOptions,
+    error::ort,
+    locate::{Found, locate},
+    provider::{self, Providers},
+};
+use ekphrasis_graph::{DType, Graph};
+use ort::{
+    environment::{Environment, GlobalThreadPoolOptions},
+    logging::LogLevel,
+};
+use std::{
+    collections::BTreeSet,
+    env, fmt,
+    path::Path,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
+
+/// ONNX Runtime, found, loaded and started. Clones are the same runtime.
+#[derive(Clone)]
+pub struct Runtime(Arc<Inner>);
+
+struct Inner {
+    environment: Environment,
+    providers: Providers,
+    found: Found,
+    threads: usize,
+}
+
+/// There is one for the process: ONNX Runtime cannot be unloaded or configured twice.
+static CURRENT: Mutex<Option<Runtime>> = Mutex::new(None);
+
+/// What was loaded, kept even when no provider takes, so that another try can be made.
+static LOADED: OnceLock<(Environment, Found, usize)> = OnceLock::new();
+
+/// The runtime, if it has been started.
+pub(crate) fn started() -> Result<Runtime> {
+    CURRENT.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or(RuntimeError::NotStarted)
+}
+
+impl Runtime {
+    /// Finds (or fetches, once) ONNX Runtime, loads it and chooses the providers. Where the process has
+    /// a runtime already, that one is returned, whatever `config` says. `say` gets a line for what
+    /// takes long.
+    ///
+    /// # Errors
+    /// Everything that can go wrong in finding and fetching; [`RuntimeError::Provider`] and
+    /// [`RuntimeError::NoProvider`] about providers.
+    pub fn start(config: &Config, say: &dyn Fn(&str)) -> Result<Self> {
+        let mut current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(runtime) = &*current {
+            return Ok(runtime.clone());
+        }
+        let (environment, found, threads) = match LOADED.get() {
+            Some(loaded) => loaded.clone(),
+            None => {
+                let found = locate(config, say)?;
+                let environment = environment(config, &found.path)?;
+                LOADED.get_or_init(|| (environment, found, config.thread_count())).clone()
+            }
+        };
+        let providers = provider::choose(&environment, &config.providers)?;
+        let inner = Inner { environment, providers, found, threads };
+        Ok(current.insert(Self(Arc::new(inner))).clone())
+    }
+
+    /// One line: which providers took, and why an earlier one did not.
+    pub fn report(&self) -> &str {
+        &self.0.providers.report
+    }
+
+    /// The version of ONNX Runtime, as `1.31.1`.
+    pub fn version(&self) -> String {
+        self.0.found.version.clone()
+    }
+
+    /// The library that was loaded.
+    pub fn library(&self) -> &Path {
+        &self.0.found.path
+    }
+
+    /// How the library was found, as `cache`.
+    pub fn source(&self) -> &str {
+        self.0.found.source
+    }
+
+    /// The provider that comes first.
+    pub fn provider(&self) -> &str {
+        self.0.providers.taken.first().map_or("cpu", |p| &p.name)
+    }
+
+    /// Threads that work on one operator.
+    pub fn threads(&self) -> usize {
+        self.0.threads
+    }
+
+    /// The devices that ONNX Runtime sees, as `CPU (Intel)`.
+    pub fn devices(&self) -> Vec<String> {
+        let names: BTreeSet<String> = (self.0.environment.devices())
+            .map(|d| {
+                let hardware = d.hardware_device();
+                format!("{:?} ({})", hardware.ty(), hardware.vendor().unwrap_or("unknown"))
+            })
+            .collect();
+        names.into_iter().collect()
+    }
+
+    /// A session that runs the graph.
+    ///
+    /// # Errors
+    /// When ONNX Runtime refuses the graph, or a port of it is no tensor of numbers.
+    pub fn session(&self, graph: &Graph, options: &SessionOptions) -> Result<Session> {
+        self.session_from_bytes(&graph.name, &graph.to_bytes()?, options)
+    }
+
+    /// A session that runs a model in ONNX's format; `name` is for errors.
+    pub fn session_from_bytes(&self, name: &str, model: &[u8], options: &SessionOptions) -> Result<Session> {
+        Session::new(self, name, model, options)
+    }
+
+    /// A tensor of zeros where the first provider computes.
+    pub fn zeros(&self, dtype: DType, dims: &[usize]) -> Result<DeviceTensor> {
+        let device = &self.0.providers.device;
+        let allocator = device.allocator.lock().unwrap_or_else(PoisonError::into_inner);
+        let tensor = DeviceTensor::allocate(&allocator, dtype, dims)?;
+        drop(allocator);
+        if !tensor.is_on_host() {
+            tensor.copy_from(&DeviceTensor::zeros(dtype, dims)?)?;
+        }
+        Ok(tensor)
+    }
+
+    pub(crate) fn environment(&self) -> &Environment {
+        &self.0.environment
+    }
+
+    pub(crate) fn providers(&self) -> &Providers {
+        &self.0.providers
+    }
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ONNX Runtime {} at {}, {}", self.version(), self.library().display(), self.report())
+    }
+}
+
+fn environment(config: &Config, library: &Path) -> Result<Environment> {
+    let builder = ort::init_from(library).map_err(|e| RuntimeError::Library {
+        path: library.to_owned(),
+        message: e.to_string(),
+        hint: "set ORT_DYLIB_PATH to another library".into(),
+    })?;
+    let action = "starting ONNX Runtime";
+    let pool = GlobalThreadPoolOptions::default()
+        .with_intra_threads(config.thread_count())
+        .and_then(|p| p.with_inter_threads(1))
+        .and_then(|p| p.with_spin_control(config.spins()))
+        .map_err(ort(action))?;
+    let environment = builder
+        .with_name("ekphrasis")
+        .with_telemetry(false)
+        .with_global_thread_pool(pool)
+        .build()
+        .map_err(ort(action))?;
+    if env::var_os("ORT_LOG").is_none() {
+        // What it has to say comes back as an error; the terminal is not its own.
+        environment.set_log_level(LogLevel::Fatal);
+    }
+    Ok(environment)
+}

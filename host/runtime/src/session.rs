@@ -1,0 +1,212 @@
+//! Sessions: a graph made ready to run.
+
+use crate::{Binding, DeviceTensor, Port, Result, Runtime, RuntimeError, error::ort, provider};
+use ort::{
+    memory::{Allocator, MemoryInfo},
+    session::{
+        Session as OrtSession,
+        builder::{BuilderResult, SessionBuilder},
+    },
+};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// How a session treats its graph.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionOptions {
+    /// Asks for kernels that give the same bits each time, where a provider has a choice. On by default.
+    pub deterministic: bool,
+    /// Refuses a graph of which a node would run on the CPU though another provider comes first.
+    pub disable_cpu_fallback: bool,
+    /// Writes a profile to a file that starts with this path; see [`Session::end_profile`].
+    pub profile: Option<PathBuf>,
+    /// Optimizers to leave out, by ONNX Runtime's names, as `CommonSubexpressionElimination`.
+    pub disabled_optimizers: Vec<String>,
+    /// Sizes of symbolic dimensions that stay the same, by name: more can be planned ahead.
+    pub dimensions: BTreeMap<String, usize>,
+    /// Other settings of ONNX Runtime's, as `session.use_env_allocators = "1"`.
+    pub entries: BTreeMap<String, String>,
+}
+
+impl Default for SessionOptions {
+    fn default() -> Self {
+        Self {
+            deterministic: true,
+            disable_cpu_fallback: false,
+            profile: None,
+            disabled_optimizers: vec![],
+            dimensions: BTreeMap::new(),
+            entries: BTreeMap::new(),
+        }
+    }
+}
+
+/// A graph made ready to run. Clones are the same session; runs of one session wait for each other.
+#[derive(Clone)]
+pub struct Session(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub graph: String,
+    /// Held while the session runs: not all providers stand two runs at once.
+    pub session: Mutex<OrtSession>,
+    pub inputs: Vec<Port>,
+    pub outputs: Vec<Port>,
+    input_index: HashMap<String, usize>,
+    output_index: HashMap<String, usize>,
+    /// Where outputs are left that nobody made room for.
+    pub memory: MemoryInfo<'static>,
+    pub on_host: bool,
+    /// The allocator of those outputs.
+    pub allocator: Mutex<Allocator>,
+}
+
+impl Session {
+    pub(crate) fn new(
+        runtime: &Runtime,
+        graph: &str,
+        model: &[u8],
+        options: &SessionOptions,
+    ) -> Result<Self> {
+        let failed = |e: ort::Error| RuntimeError::Graph {
+            graph: graph.into(),
+            action: "making a session",
+            message: e.message().trim().to_owned(),
+        };
+        let session = build(runtime, options)
+            .and_then(|mut builder| builder.commit_from_memory(model))
+            .map_err(failed)?;
+        let ports = |side, outlets: &[ort::value::Outlet]| {
+            outlets.iter().map(|o| Port::new(graph, side, o)).collect::<Result<Vec<_>>>()
+        };
+        let inputs = ports("input", session.inputs())?;
+        let outputs = ports("output", session.outputs())?;
+        let index = |ports: &[Port]| {
+            ports.iter().enumerate().map(|(i, p)| (p.name.clone(), i)).collect::<HashMap<_, _>>()
+        };
+        let device = &runtime.providers().device;
+        let memory = device.memory_info()?;
+        let allocator = Mutex::new(Allocator::new(&session, device.memory_info()?).map_err(failed)?);
+        Ok(Self(Arc::new(Inner {
+            graph: graph.into(),
+            session: Mutex::new(session),
+            input_index: index(&inputs),
+            output_index: index(&outputs),
+            inputs,
+            outputs,
+            memory,
+            on_host: device.is_host(),
+            allocator,
+        })))
+    }
+
+    /// Name of the graph.
+    pub fn graph(&self) -> &str {
+        &self.0.graph
+    }
+
+    /// Inputs in order.
+    pub fn inputs(&self) -> &[Port] {
+        &self.0.inputs
+    }
+
+    /// Outputs in order.
+    pub fn outputs(&self) -> &[Port] {
+        &self.0.outputs
+    }
+
+    /// Runs the graph once: all outputs, in order, where the first provider computes. For a graph that
+    /// runs again and again, a [`Binding`] is cheaper.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Port`] when a feed does not fit; [`RuntimeError::Graph`] when ONNX Runtime fails.
+    pub fn run(&self, feeds: &[(&str, &DeviceTensor)]) -> Result<Vec<DeviceTensor>> {
+        let mut binding = self.bind()?;
+        for (name, tensor) in feeds {
+            binding.input(name, tensor)?;
+        }
+        Ok(binding.run()?.into_iter().map(|(_, tensor)| tensor).collect())
+    }
+
+    /// A binding of this session's ports, with nothing bound yet.
+    pub fn bind(&self) -> Result<Binding> {
+        Binding::new(self)
+    }
+
+    /// Ends profiling; the path of the profile (Chrome's trace format).
+    pub fn end_profile(&self) -> Result<PathBuf> {
+        let mut session = self.0.session.lock().unwrap_or_else(PoisonError::into_inner);
+        session.end_profiling().map(PathBuf::from).map_err(ort("ending the profile"))
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "session of `{}`", self.0.graph)
+    }
+}
+
+impl Inner {
+    pub fn input(&self, name: &str) -> Result<usize> {
+        self.find("input", name, &self.inputs, &self.input_index)
+    }
+
+    pub fn output(&self, name: &str) -> Result<usize> {
+        self.find("output", name, &self.outputs, &self.output_index)
+    }
+
+    fn find(
+        &self,
+        side: &'static str,
+        name: &str,
+        all: &[Port],
+        index: &HashMap<String, usize>,
+    ) -> Result<usize> {
+        index.get(name).copied().ok_or_else(|| {
+            let names: Vec<&str> = all.iter().map(|p| p.name.as_str()).collect();
+            self.port_error(side, name, format!("one of {}", names.join(", ")), "no such port".into())
+        })
+    }
+
+    pub fn port_error(
+        &self,
+        side: &'static str,
+        port: &str,
+        expected: String,
+        found: String,
+    ) -> RuntimeError {
+        RuntimeError::Port { graph: self.graph.clone(), side, port: port.into(), expected, found }
+    }
+
+    pub fn error(&self, action: &'static str, e: &ort::Error) -> RuntimeError {
+        RuntimeError::Graph { graph: self.graph.clone(), action, message: e.message().trim().to_owned() }
+    }
+}
+
+fn build(runtime: &Runtime, options: &SessionOptions) -> ort::Result<SessionBuilder> {
+    let mut builder = OrtSession::builder(runtime.environment())?;
+    let plain = |result: BuilderResult| result.map_err(|e| ort::Error::new(e.message()));
+    for provider in &runtime.providers().taken {
+        provider::register(provider, &mut builder)?;
+    }
+    builder = plain(builder.with_deterministic_compute(options.deterministic))?;
+    if options.disable_cpu_fallback && runtime.provider() != "cpu" {
+        builder = plain(builder.with_disable_cpu_fallback())?;
+    }
+    if let Some(path) = &options.profile {
+        builder = plain(builder.with_profiling(path))?;
+    }
+    if !options.disabled_optimizers.is_empty() {
+        builder = plain(builder.with_disabled_optimizers(options.disabled_optimizers.join(";")))?;
+    }
+    for (name, size) in &options.dimensions {
+        builder = plain(builder.with_dimension_override(name, *size as i64))?;
+    }
+    for (key, value) in &options.entries {
+        builder = plain(builder.with_config_entry(key, value))?;
+    }
+    Ok(builder)
+}

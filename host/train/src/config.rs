@@ -1,0 +1,448 @@
+//! The config of a run: names and numbers, no logic.
+
+use crate::{Result, Role, TrainError, error::suggestion};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+/// A whole config, as `configs/*.toml` holds it.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Name of the run; its folder is called after it.
+    pub name: String,
+    /// Seed of everything random.
+    #[serde(default)]
+    pub seed: u64,
+    /// Threads for ONNX Runtime; all cores when left out.
+    pub threads: Option<usize>,
+    /// Execution providers, tried in order.
+    #[serde(default = "cpu")]
+    pub providers: Vec<String>,
+    /// Options of single providers, as `[provider.cuda] device_id = 0`.
+    #[serde(default)]
+    pub provider: BTreeMap<String, BTreeMap<String, toml::Value>>,
+    /// Path of ONNX Runtime's library, where it should not be looked for.
+    pub onnxruntime: Option<PathBuf>,
+    /// The data set: `format` and the settings of that format.
+    pub data: serde_json::Map<String, serde_json::Value>,
+    /// The most tokens in a caption, its end included.
+    #[serde(default = "twenty")]
+    pub max_length: usize,
+    /// A model plugin for each role.
+    pub models: BTreeMap<Role, Choice>,
+    /// The schedule that runs it all.
+    pub schedule: Choice,
+    /// What the schedule can train, by name.
+    #[serde(default)]
+    pub phases: BTreeMap<String, Phase>,
+    /// How models are evaluated.
+    #[serde(default)]
+    pub evaluation: Evaluation,
+    /// Seconds between checkpoints.
+    #[serde(default = "twenty_seconds")]
+    pub checkpoint_seconds: f64,
+    /// Limits for scripts.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// A script or plugin by name, with parameters: `"cider_d"` or `{ script = "mix", params = { ... } }`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Choice {
+    /// File stem of the script, or folder of the plugin.
+    pub script: String,
+    /// What it should have instead of its defaults.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub params: serde_json::Map<String, serde_json::Value>,
+}
+
+impl<'de> Deserialize<'de> for Choice {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Full {
+            script: String,
+            #[serde(default)]
+            params: serde_json::Map<String, serde_json::Value>,
+        }
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Choice;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a name, or a table { script = NAME, params = { ... } }")
+            }
+            fn visit_str<E>(self, name: &str) -> Result<Choice, E> {
+                Ok(Choice { script: name.to_owned(), params: serde_json::Map::new() })
+            }
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<Choice, A::Error> {
+                let full = Full::deserialize(serde::de::value::MapAccessDeserializer::new(map))?;
+                Ok(Choice { script: full.script, params: full.params })
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+/// One kind of training that a schedule can ask for.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Phase {
+    /// The loss script.
+    pub loss: Choice,
+    /// Steps of one call.
+    pub steps: u64,
+    /// Pictures in a batch.
+    pub batch: usize,
+    /// Split to train on.
+    #[serde(default = "train_split")]
+    pub split: String,
+    /// Whether the models that train use batch statistics (`train`) or running ones (`eval`).
+    #[serde(default)]
+    pub mode: Mode,
+    /// Pixels by which a batch may be moved, as augmentation.
+    #[serde(default)]
+    pub shift: u32,
+    /// The optimiser, for each role that the loss updates.
+    pub optimizer: Optimizer,
+    /// Other optimisers for single roles.
+    #[serde(default)]
+    pub optimizers: BTreeMap<Role, Optimizer>,
+    /// Sampling and rewards, for losses that use `advantage`.
+    pub rollout: Option<Rollout>,
+    /// Share of pictures that the generator paints from their captions instead of real ones.
+    #[serde(default)]
+    pub generated_pictures: f64,
+    /// Share of captions that the captioner writes instead of real ones.
+    #[serde(default)]
+    pub sampled_captions: f64,
+    /// Steps over which learning rates fall, where the phase is called several times; its own steps otherwise.
+    pub horizon: Option<u64>,
+}
+
+/// How batch normalisation behaves in the models that a phase trains.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Statistics of the batch; running ones are updated.
+    #[default]
+    Train,
+    /// Running statistics, unchanged.
+    Eval,
+}
+
+/// An optimiser and its learning rate over time.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Optimizer {
+    /// `sgd`, `adam` or `adamw`.
+    pub kind: OptimizerKind,
+    /// The highest learning rate.
+    pub learning_rate: f64,
+    /// First decay rate of Adam; momentum of SGD.
+    #[serde(default = "point_nine")]
+    pub beta1: f64,
+    /// Second decay rate of Adam.
+    #[serde(default = "point_nine_nine_nine")]
+    pub beta2: f64,
+    /// Added to Adam's denominator.
+    #[serde(default = "tiny")]
+    pub epsilon: f64,
+    /// Weight decay (decoupled for `adamw`).
+    #[serde(default)]
+    pub weight_decay: f64,
+    /// Largest global norm of the gradient.
+    pub clip_norm: Option<f64>,
+    /// Decay of the moving average of the weights, which then is what gets evaluated.
+    pub average: Option<f64>,
+    /// Steps over which the learning rate rises from 0.
+    #[serde(default)]
+    pub warmup: u64,
+    /// How it falls afterwards.
+    #[serde(default)]
+    pub decay: Decay,
+    /// The share of the learning rate that is left at the end.
+    #[serde(default)]
+    pub floor: f64,
+}
+
+/// The kind of optimiser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OptimizerKind {
+    /// Stochastic gradient descent with momentum `beta1`.
+    Sgd,
+    /// Adam (Kingma and Ba 2015).
+    Adam,
+    /// Adam with decoupled weight decay (Loshchilov and Hutter 2019).
+    Adamw,
+}
+
+/// How a learning rate falls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decay {
+    /// Not at all.
+    #[default]
+    Constant,
+    /// In a straight line to the floor.
+    Linear,
+    /// Half a cosine to the floor.
+    Cosine,
+    /// Constant for 60% of the time, then in a straight line.
+    Late,
+}
+
+impl Optimizer {
+    /// The learning rate of `step` (from 0) of `total`.
+    pub fn rate(&self, step: u64, total: u64) -> f64 {
+        let warm = if self.warmup > 0 { ((step + 1) as f64 / self.warmup as f64).min(1.0) } else { 1.0 };
+        let since = step.saturating_sub(self.warmup) as f64;
+        let progress = (since / total.saturating_sub(self.warmup).max(1) as f64).min(1.0);
+        let left = match self.decay {
+            Decay::Constant => 1.0,
+            Decay::Linear => 1.0 - progress,
+            Decay::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * progress).cos()),
+            Decay::Late => (2.5 * (1.0 - progress)).min(1.0),
+        };
+        self.learning_rate * warm * (self.floor + (1.0 - self.floor) * left)
+    }
+}
+
+/// Sampling captions and turning their rewards into advantages.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rollout {
+    /// The sampling policy.
+    pub policy: Choice,
+    /// Captions for each picture.
+    pub samples: usize,
+    /// What is taken off the rewards.
+    pub baseline: Baseline,
+    /// The reward, a script or a compiled plugin.
+    pub reward: Choice,
+}
+
+/// What is taken off a reward before it weighs a caption's log-probability.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Baseline {
+    /// Nothing: plain REINFORCE (Williams 1992).
+    None,
+    /// A moving average of rewards.
+    MovingAverage,
+    /// The reward of the greedy caption: self-critical (Rennie et al. 2017).
+    Greedy,
+    /// The mean reward of the other samples of the picture (Kool et al. 2019).
+    LeaveOneOut,
+}
+
+/// How models are evaluated.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evaluation {
+    /// The policy that writes the captions.
+    pub policy: Choice,
+    /// Pictures in a batch.
+    pub batch: usize,
+    /// Draws of distractors for R-precision.
+    pub draws: usize,
+}
+
+impl Default for Evaluation {
+    fn default() -> Self {
+        let policy = Choice { script: "greedy".into(), params: serde_json::Map::new() };
+        Self { policy, batch: 100, draws: 5 }
+    }
+}
+
+/// Limits for scripts.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Seconds that one call of a script may take, host calls not counted.
+    pub seconds: f64,
+    /// Bytes that all scripts of a run may hold, in MiB.
+    pub memory_mib: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { seconds: 10.0, memory_mib: 256 }
+    }
+}
+
+fn cpu() -> Vec<String> {
+    vec!["cpu".into()]
+}
+fn twenty() -> usize {
+    20
+}
+fn twenty_seconds() -> f64 {
+    20.0
+}
+fn point_nine() -> f64 {
+    0.9
+}
+fn point_nine_nine_nine() -> f64 {
+    0.999
+}
+fn tiny() -> f64 {
+    1e-8
+}
+fn train_split() -> String {
+    "train".into()
+}
+
+impl Config {
+    /// Reads a config file and applies `key=value` settings, whose keys are dotted paths.
+    ///
+    /// # Errors
+    /// Name the file, the line or the field, and the nearest known key for one that is not known.
+    pub fn load(path: &Path, settings: &[String]) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(TrainError::io("read", path))?;
+        let mut table: toml::Table = toml::from_str(&text).map_err(|e| TrainError::Config {
+            file: Some(path.to_owned()),
+            field: String::new(),
+            message: e.to_string(),
+        })?;
+        for setting in settings {
+            apply(&mut table, setting)?;
+        }
+        Self::from_table(table).map_err(|e| match e {
+            TrainError::Config { field, message, .. } => {
+                let file = Some(path.to_owned());
+                let field = match line_of(&text, &field) {
+                    Some(line) => format!("line {line}: {field}"),
+                    None => field,
+                };
+                TrainError::Config { file, field, message }
+            }
+            other => other,
+        })
+    }
+
+    /// Reads a config from a table.
+    pub fn from_table(table: toml::Table) -> Result<Self> {
+        let config: Self = serde_path_to_error::deserialize(toml::Value::Table(table)).map_err(|e| {
+            let (path, message) = (e.path().to_string(), e.inner().to_string());
+            explain(path, message.trim())
+        })?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The config as TOML, with every default filled in.
+    pub fn to_toml(&self) -> Result<String> {
+        toml::to_string_pretty(self).map_err(|e| TrainError::config("", e.to_string()))
+    }
+
+    fn check(&self) -> Result<()> {
+        let expect = |ok: bool, field: String, message: &str| match ok {
+            true => Ok(()),
+            false => Err(TrainError::config(field, message)),
+        };
+        expect(self.max_length >= 2, "max_length".into(), "expected 2 or more")?;
+        expect(self.checkpoint_seconds > 0.0, "checkpoint_seconds".into(), "expected more than 0")?;
+        expect(self.evaluation.batch > 0, "evaluation.batch".into(), "expected 1 or more")?;
+        for (name, phase) in &self.phases {
+            let at = |field: &str| format!("phases.{name}.{field}");
+            expect(phase.steps > 0, at("steps"), "expected 1 or more")?;
+            expect(phase.batch > 0, at("batch"), "expected 1 or more")?;
+            let share = 0.0..=1.0;
+            expect(
+                share.contains(&phase.generated_pictures),
+                at("generated_pictures"),
+                "expected a share from 0 to 1",
+            )?;
+            expect(
+                share.contains(&phase.sampled_captions),
+                at("sampled_captions"),
+                "expected a share from 0 to 1",
+            )?;
+            if let Some(rollout) = &phase.rollout {
+                let fewest = if rollout.baseline == Baseline::LeaveOneOut { 2 } else { 1 };
+                let message = format!("expected {fewest} or more, found {}", rollout.samples);
+                expect(rollout.samples >= fewest, at("rollout.samples"), &message)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The phase called `name`, or an error that names the ones there are.
+    pub fn phase(&self, name: &str) -> Result<&Phase> {
+        self.phases.get(name).ok_or_else(|| {
+            let known = self.phases.keys().map(String::as_str);
+            TrainError::config(
+                format!("phases.{name}"),
+                format!("is not in the config\n{}", suggestion(name, known)),
+            )
+        })
+    }
+}
+
+/// Sets `a.b.c=value` in a table; the value is read as TOML, or taken as text where it is not TOML.
+fn apply(table: &mut toml::Table, setting: &str) -> Result<()> {
+    let (key, value) = setting.split_once('=').ok_or_else(|| {
+        TrainError::config(
+            format!("--set {setting}"),
+            "expected key=value, as in `--set phases.gan.steps=100`",
+        )
+    })?;
+    let value = format!("v = {value}")
+        .parse::<toml::Table>()
+        .ok()
+        .and_then(|mut t| t.remove("v"))
+        .unwrap_or_else(|| toml::Value::String(value.to_owned()));
+    let mut parts: Vec<&str> = key.trim().split('.').collect();
+    let last = parts.pop().unwrap_or_default();
+    let mut at = table;
+    for part in &parts {
+        let entry = at.entry((*part).to_owned()).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+        // A plain name becomes a table, so that parameters of a script can be set.
+        if let toml::Value::String(script) = entry {
+            *entry =
+                toml::Value::Table(toml::Table::from_iter([("script".to_owned(), script.clone().into())]));
+        }
+        at = entry.as_table_mut().ok_or_else(|| {
+            TrainError::config(format!("--set {setting}"), format!("`{part}` is a value, not a table"))
+        })?;
+    }
+    at.insert(last.to_owned(), value);
+    Ok(())
+}
+
+/// Turns serde's words about unknown fields into a place and a suggestion.
+fn explain(path: String, message: &str) -> TrainError {
+    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    if let Some((found, known)) = quoted.split_first()
+        && (message.starts_with("unknown field") || message.starts_with("unknown variant"))
+    {
+        let place = if path.ends_with(found) { path.clone() } else { format!("{path}.{found}") };
+        let what = if message.starts_with("unknown field") { "unknown key" } else { "unknown name" };
+        let place = place.trim_start_matches("..").trim_start_matches('.').to_owned();
+        return TrainError::config(
+            place,
+            format!("{what} `{found}`\n{}", suggestion(found, known.iter().copied())),
+        );
+    }
+    TrainError::config(path, message)
+}
+
+/// The line (from 1) on which the last key of a dotted path is set, if exactly one is.
+fn line_of(text: &str, path: &str) -> Option<usize> {
+    let key = path.rsplit('.').next()?;
+    let mut found = text.lines().enumerate().filter(|(_, line)| {
+        let line = line.trim_start();
+        let bare = line
+            .strip_prefix('[')
+            .map_or(line, |l| l.trim_end_matches([']', ' ']).rsplit('.').next().unwrap_or(l));
+        bare.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.trim_start().starts_with('='))
+            || line.contains(&format!("{{ {key} ="))
+            || line.contains(&format!(", {key} ="))
+    });
+    let (line, _) = found.next()?;
+    found.next().is_none().then_some(line + 1)
+}

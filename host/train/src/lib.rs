@@ -1,0 +1,51 @@
+//! Training: roles and their models, weights, steps as single graphs, rollouts, rewards, and the run loop.
+//!
+//! This crate knows roles, parameters, graphs and batches. What is optimised, sampled, rewarded and in
+//! which order stands in scripts.
+
+mod baseline;
+mod bound;
+mod calls;
+mod captions;
+mod checkpoint;
+mod config;
+mod error;
+pub mod evaluate;
+pub mod files;
+mod journal;
+pub mod loss;
+mod model;
+mod noise;
+mod observer;
+mod phase;
+mod recorder;
+pub mod reward;
+mod role;
+mod rollout;
+mod run;
+mod run_folder;
+mod runner;
+mod schedule;
+mod scoring;
+mod step;
+mod weights;
+mod world;
+
+pub use baseline::{MovingAverage, advantages};
+pub use captions::Captions;
+pub use config::{
+    Baseline, Choice, Config, Decay, Evaluation, Limits, Mode, Optimizer, OptimizerKind, Phase,
+    Rollout as RolloutConfig,
+};
+pub use error::{Result, TrainError};
+pub use journal::{Entry, Journal};
+pub use model::{Kept, Model};
+pub use observer::{Observer, SampleRow, SampleSheet, Silent};
+pub use role::{Role, Sizes, check as check_contract};
+pub use rollout::Rollout;
+pub use run::{Surroundings, open_trained, run, start_runtime};
+pub use run_folder::RunFolder;
+pub use runner::Runner;
+pub use scoring::{Prepared, Scoring};
+pub use weights::{AllWeights, Double, Weights};
+pub use world::{Layout, World, classes};

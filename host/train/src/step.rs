@@ -1,0 +1,351 @@
+//! One training step as one graph: forward, loss, backward, clipping, optimiser.
+
+use crate::{
+    Mode, Optimizer, OptimizerKind, Result, Role, TrainError, World,
+    bound::Bound,
+    loss::{LossGraph, LossTrace},
+    weights::Double,
+};
+use ekphrasis_grad::{OptimizerSpec, optimizer};
+use ekphrasis_graph::{DType, Graph, ValueId};
+use ekphrasis_runtime::{DeviceTensor, SessionOptions};
+use ekphrasis_script::{Script, Tensor};
+use mlua::{Function, Value};
+use std::{collections::BTreeMap, rc::Rc};
+
+/// The state of an optimiser: for each of its vectors two buffers that swap.
+pub struct OptimizerState {
+    /// Name and the two flat buffers.
+    buffers: Vec<(String, [DeviceTensor; 2])>,
+    now: usize,
+    /// Updates made, by which Adam corrects its bias.
+    pub updates: u64,
+}
+
+impl OptimizerState {
+    /// All zeros, for `len` numbers.
+    pub fn new(spec: &OptimizerSpec, len: usize) -> Result<Self> {
+        let mut buffers = vec![];
+        for name in spec.state_names() {
+            let zeros = || DeviceTensor::zeros(DType::F32, &[len]);
+            buffers.push((name.to_owned(), [zeros()?, zeros()?]));
+        }
+        Ok(Self { buffers, now: 0, updates: 0 })
+    }
+
+    /// The current vectors by name.
+    pub fn get(&self) -> Result<BTreeMap<String, Vec<f32>>> {
+        self.buffers.iter().map(|(n, b)| Ok((n.clone(), b[self.now].to_f32()?))).collect()
+    }
+
+    /// Sets the current vectors.
+    pub fn set(&mut self, values: &BTreeMap<String, Vec<f32>>, updates: u64) -> Result<()> {
+        for (name, buffers) in &self.buffers {
+            let found = values.get(name).ok_or_else(|| {
+                TrainError::config(
+                    "checkpoint",
+                    format!("expected the optimiser's `{name}`, which is not there"),
+                )
+            })?;
+            buffers[self.now].write_f32(found)?;
+        }
+        self.updates = updates;
+        Ok(())
+    }
+}
+
+/// The optimiser as the graph knows it.
+pub fn spec(optimizer: &Optimizer) -> OptimizerSpec {
+    let kind = match optimizer.kind {
+        OptimizerKind::Sgd => {
+            ekphrasis_grad::OptimizerKind::Sgd { momentum: optimizer.beta1 as f32, nesterov: false }
+        }
+        OptimizerKind::Adam => ekphrasis_grad::OptimizerKind::Adam,
+        OptimizerKind::Adamw => ekphrasis_grad::OptimizerKind::AdamW,
+    };
+    OptimizerSpec {
+        kind,
+        beta1: optimizer.beta1 as f32,
+        beta2: optimizer.beta2 as f32,
+        epsilon: optimizer.epsilon as f32,
+        weight_decay: optimizer.weight_decay as f32,
+        clip_norm: optimizer.clip_norm.map(|c| c as f32),
+        average: optimizer.average.map(|a| a as f32),
+    }
+}
+
+/// A training step of one role, ready to run.
+pub struct Step {
+    bound: Bound,
+    role: Role,
+    /// Batch fields that the loss uses.
+    pub fields: Vec<String>,
+    /// Names of what it reports; the loss first, the norm of the gradient last.
+    pub metrics: Vec<String>,
+    statistics: Vec<String>,
+    averages: bool,
+    rate: DeviceTensor,
+    count: DeviceTensor,
+    report: DeviceTensor,
+}
+
+/// What builds a step: the role, the loss function of a script and its parameters.
+pub struct Update<'a> {
+    /// The role that it trains.
+    pub role: Role,
+    /// Name of the update, as `cross_entropy` or `hinge_gan discriminator`.
+    pub name: &'a str,
+    /// The script, for errors.
+    pub script: &'a Script,
+    /// The loss function.
+    pub function: &'a Function,
+    /// Its parameters.
+    pub params: &'a serde_json::Value,
+    /// How batch normalisation behaves.
+    pub mode: Mode,
+    /// Sampled captions for each picture.
+    pub samples: usize,
+}
+
+impl Step {
+    /// Traces the loss, differentiates it and makes the session.
+    pub fn build(world: &Rc<World>, update: &Update, optimizer: &Optimizer) -> Result<Self> {
+        let (graph, built) = step_graph(world, update, optimizer)?;
+        let bound = Bound::new(&world.runtime, &graph, false, &SessionOptions::default())?;
+        let fields = bound.session().inputs().iter().map(|p| p.name.clone());
+        let known = |n: &String| crate::loss::FIELDS.iter().any(|(f, _, _)| f == n);
+        Ok(Self {
+            fields: fields.filter(known).collect(),
+            report: DeviceTensor::zeros(DType::F32, &[built.metrics.len()])?,
+            metrics: built.metrics,
+            statistics: built.statistics,
+            averages: optimizer.average.is_some(),
+            rate: DeviceTensor::zeros(DType::F32, &[])?,
+            count: DeviceTensor::zeros(DType::F32, &[])?,
+            role: update.role,
+            bound,
+        })
+    }
+
+    /// The role that it trains.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Runs it on one batch with a learning rate; gives the values of `metrics`.
+    pub fn run(
+        &mut self,
+        world: &World,
+        state: &mut OptimizerState,
+        batch: &BTreeMap<String, DeviceTensor>,
+        rate: f64,
+    ) -> Result<Vec<f32>> {
+        self.rate.write_f32(&[rate as f32])?;
+        self.count.write_f32(&[(state.updates + 1) as f32])?;
+        {
+            let weights = world.weights.borrow();
+            let own = weights
+                .get(&self.role)
+                .ok_or_else(|| TrainError::config("models", "a role has no weights"))?;
+            let (now, then) = (state.now, 1 - state.now);
+            let (rate, count, report) = (&self.rate, &self.count, &self.report);
+            let (statistics, averages) = (&self.statistics, self.averages);
+            let binding = self.bound.binding(&weights, &[now as u8], |binding| {
+                binding.input("rate", rate)?;
+                binding.input("count", count)?;
+                binding.output("report", report)?;
+                binding.input("flat", own.trainable.current().flat())?;
+                binding.output("flat.next", own.trainable.next().flat())?;
+                for (name, buffers) in &state.buffers {
+                    binding.input(name, &buffers[now])?;
+                    binding.output(&format!("{name}.next"), &buffers[then])?;
+                }
+                if let (true, Some(average)) = (averages, &own.average) {
+                    binding.input("average", average.current().flat())?;
+                    binding.output("average.next", average.next().flat())?;
+                }
+                if let Some(states) = &own.states {
+                    for name in statistics {
+                        if let Some(view) = states.next().view(name) {
+                            binding.output(&format!("statistic.{name}"), view)?;
+                        }
+                    }
+                }
+                Ok(())
+            })?;
+            for field in &self.fields {
+                let value = batch.get(field).ok_or_else(|| {
+                    TrainError::config(format!("loss input `{field}`"), missing_field(field))
+                })?;
+                binding.input(field, value)?;
+            }
+            binding.run()?;
+        }
+        let mut weights = world.weights.borrow_mut();
+        if let Some(own) = weights.get_mut(&self.role) {
+            own.trainable.swap();
+            if let (true, Some(average)) = (self.averages, &mut own.average) {
+                average.swap();
+            }
+            if let (false, Some(states)) = (self.statistics.is_empty(), &mut own.states) {
+                states.swap();
+            }
+        }
+        state.now = 1 - state.now;
+        state.updates += 1;
+        Ok(self.report.to_f32()?)
+    }
+}
+
+fn missing_field(field: &str) -> String {
+    match field {
+        "sampled" | "advantage" => "this batch has none\nhint: give the phase a `rollout`".into(),
+        _ => "this batch has none".into(),
+    }
+}
+
+struct Built {
+    metrics: Vec<String>,
+    statistics: Vec<String>,
+}
+
+fn step_graph(world: &Rc<World>, update: &Update, optimizer: &Optimizer) -> Result<(Graph, Built)> {
+    let role = update.role;
+    let model = world.model(role)?;
+    let loss = Rc::new(LossTrace::new(update.name));
+    let g = LossGraph {
+        world: world.clone(),
+        loss: loss.clone(),
+        role,
+        mode: update.mode,
+        samples: update.samples,
+    };
+    let g = world.engine.lua().create_any_userdata(g).map_err(ekphrasis_script::ScriptError::from)?;
+    let params = world.engine.value(update.params)?;
+    let result: Value = world.engine.call_function(update.script, update.function, (g, params))?;
+    let (value, extras) = scalars(&result, &loss, update)?;
+    let statistics = loss.statistics(role);
+    // The trace may still be held by Lua until the next collection.
+    let mut graph = loss.trace.with(|g| g.clone());
+
+    let layout: Vec<(String, usize, Vec<usize>)> = {
+        let weights = world.weights.borrow();
+        let own = weights.get(&role).ok_or_else(|| TrainError::config("models", "a role has no weights"))?;
+        own.trainable.current().offsets().to_vec()
+    };
+    let total: usize = world.weights.borrow()[&role].trainable.current().len_padded();
+    let mut wrt = vec![];
+    for (name, ..) in &layout {
+        wrt.push(graph.find(&format!("{role}/{name}")));
+    }
+    let present: Vec<ValueId> = wrt.iter().flatten().copied().collect();
+    if present.is_empty() {
+        let message =
+            format!("loss `{}` does not use the {role}, whose weights it should train", update.name);
+        return Err(TrainError::model(&model.name, message));
+    }
+    let mut gradients = ekphrasis_grad::gradient(&mut graph, value, None, &present)?.into_iter();
+    let mut parts = vec![];
+    for ((_, offset, dims), id) in layout.iter().zip(&wrt) {
+        let gradient = id.and_then(|_| gradients.next().flatten());
+        parts.push(optimizer::Part { offset: *offset, len: dims.iter().product(), gradient });
+    }
+    let flat_gradient = optimizer::flatten(&mut graph, &parts, total)?;
+
+    let flat_dims = || Some(vec![total.into()]);
+    let flat = graph.input("flat", DType::F32, flat_dims())?;
+    let rate = graph.input("rate", DType::F32, Some(vec![]))?;
+    let count = graph.input("count", DType::F32, Some(vec![]))?;
+    let spec = spec(optimizer);
+    let mut states = BTreeMap::new();
+    for name in spec.state_names() {
+        states.insert(name.to_owned(), graph.input(name, DType::F32, flat_dims())?);
+    }
+    let average = match spec.average {
+        Some(_) => Some(graph.input("average", DType::F32, flat_dims())?),
+        None => None,
+    };
+    let out = optimizer::emit(
+        &mut graph,
+        &spec,
+        optimizer::Inputs {
+            weights: flat,
+            gradient: flat_gradient,
+            states: &states,
+            average,
+            rate,
+            step: count,
+            decay_mask: None,
+        },
+    )?;
+    graph.output("flat.next", out.weights)?;
+    for (name, value) in out.states {
+        graph.output(&format!("{name}.next"), value)?;
+    }
+    if let Some(average) = out.average {
+        graph.output("average.next", average)?;
+    }
+    let mut names = vec![];
+    for (name, value) in &statistics {
+        graph.output(&format!("statistic.{name}"), *value)?;
+        names.push(name.clone());
+    }
+    // All that is reported in one small vector.
+    let mut metrics = vec!["loss".to_owned()];
+    let mut reported = vec![graph.unsqueeze(value, &[0])?];
+    for (name, id) in extras {
+        metrics.push(name);
+        reported.push(graph.unsqueeze(id, &[0])?);
+    }
+    metrics.push("gradient_norm".into());
+    reported.push(graph.unsqueeze(out.gradient_norm, &[0])?);
+    let report = graph.concat(&reported, 0)?;
+    graph.output("report", report)?;
+    Ok((graph, Built { metrics, statistics: names }))
+}
+
+/// The loss and what else the script wants reported, as scalars of the trace.
+fn scalars(result: &Value, loss: &LossTrace, update: &Update) -> Result<(ValueId, Vec<(String, ValueId)>)> {
+    let wrong = |what: String| {
+        let message =
+            format!("{what}\nhint: return the loss, or {{ loss = ..., other = ... }}, each a tensor f32[]");
+        TrainError::from(ekphrasis_script::ScriptError::new(
+            &update.script.path().display().to_string(),
+            ekphrasis_script::Fault::new(message),
+        ))
+    };
+    let scalar = |name: &str, value: &Value| -> Result<ValueId> {
+        let tensor = value.as_userdata().and_then(|u| u.borrow::<Tensor>().ok());
+        let tensor = tensor
+            .ok_or_else(|| wrong(format!("`{name}`: expected a tensor, found a {}", value.type_name())))?;
+        let id = tensor.id_in(&loss.trace).map_err(ekphrasis_script::ScriptError::from)?;
+        loss.trace.with(|g| {
+            let value = g.value(id);
+            let fits = value.dtype == DType::F32 && value.shape.as_ref().is_some_and(Vec::is_empty);
+            if fits {
+                Ok(id)
+            } else {
+                Err(wrong(format!("`{name}`: expected f32[], found {}", value.describe())))
+            }
+        })
+    };
+    let Value::Table(table) = result else { return Ok((scalar("loss", result)?, vec![])) };
+    let mut extras = BTreeMap::new();
+    let mut main = None;
+    for pair in table.pairs::<String, Value>() {
+        let (name, value) = pair.map_err(ekphrasis_script::ScriptError::from)?;
+        let id = scalar(&name, &value)?;
+        if name == "loss" {
+            main = Some(id);
+        } else {
+            extras.insert(name, id);
+        }
+    }
+    let main = main.ok_or_else(|| wrong("the table has no `loss`".into()))?;
+    Ok((main, extras.into_iter().collect()))
+}
+
+/// Flat buffers of one layout, for the moving average of a role that starts to need one.
+pub fn needs_average(optimizer: &Optimizer, average: Option<&Double>) -> bool {
+    optimizer.average.is_some() && average.is_none()
+}
