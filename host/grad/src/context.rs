@@ -156,18 +156,27 @@ impl Ctx<'_> {
 
     /// How many elements of `x` make one of `y`, as a scalar of the type of `x`.
     pub fn count(&mut self, x: ValueId, y: ValueId) -> Result<ValueId> {
-        let size = |g: &Graph, v| g.dims(v).map(ekphrasis_graph::product);
-        let (nx, ny) = (size(self.g, x)?, size(self.g, y)?);
-        if let Some(n) = nx.div_exact(&ny).and_then(|d| d.known()) {
-            return Ok(self.g.scalar_like(x, n as f64));
+        broadcast::count(self.g, x, y)
+    }
+
+    /// Zeros around `x`: for each `(axis, before, after)`; negative amounts cut.
+    ///
+    /// Pads are written for all axes, since ONNX Runtime's transpose optimiser mistakes the list when
+    /// `Pad` has axes.
+    pub fn pad(&mut self, x: ValueId, amounts: &[(usize, i64, i64)]) -> Result<ValueId> {
+        let rank = self.g.rank(x)?;
+        let mut pads = vec![0; 2 * rank];
+        for (axis, before, after) in amounts {
+            if *axis < rank {
+                pads[*axis] += before;
+                pads[axis + rank] += after;
+            }
         }
-        let dtype = self.g.value(x).dtype;
-        let mut parts = vec![];
-        for v in [x, y] {
-            let n = self.g.op("Size", &[v], &[])?;
-            parts.push(self.g.cast(n, dtype)?);
+        if pads.iter().all(|p| *p == 0) {
+            return Ok(x);
         }
-        self.g.div(parts[0], parts[1])
+        let (pads, zero) = (self.g.int_list(&pads), self.g.scalar_like(x, 0.0));
+        self.g.op("Pad", &[x, pads, zero], &[])
     }
 
     /// The permutation that undoes `perm`.

@@ -56,6 +56,18 @@ pub fn gradients(
     Ok(result)
 }
 
+/// `x` as a value that gradients do not pass.
+///
+/// # Errors
+/// When the node cannot be added.
+pub fn stop_gradient(graph: &mut Graph, x: ValueId) -> Result<ValueId> {
+    let stopped = graph.op(rules::STOP_GRADIENT, &[x], &[])?;
+    if let Some(shape) = graph.value(x).shape.clone() {
+        graph.assume_shape(stopped, shape);
+    }
+    Ok(stopped)
+}
+
 /// The nodes and values that lie between `wrt` and `roots`.
 struct Path {
     nodes: Vec<NodeId>,

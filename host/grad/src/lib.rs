@@ -15,17 +15,22 @@
 //! ```
 //!
 //! [`rules`] is the table: one row an operator, mathematics only. The driver ([`gradient`]) owns
-//! un-broadcasting, accumulation and the error for what has no rule.
+//! un-broadcasting, accumulation and the error for what has no rule. [`optimizer`] turns a gradient into
+//! new weights, and [`batch_norm_training`] a graph for inference into one for training.
 
 mod broadcast;
 pub mod case;
 mod context;
 mod driver;
 mod error;
+pub mod optimizer;
 pub mod rules;
+mod train_mode;
 
 pub use case::{Case, Operand};
 pub use context::{Ctx, Grads};
-pub use driver::{gradient, gradients};
+pub use driver::{gradient, gradients, stop_gradient};
 pub use error::{GradError, Missing, Result};
+pub use optimizer::{OptimizerInputs, OptimizerKind, OptimizerOutputs, OptimizerSpec, flatten_gradients};
 pub use rules::weight_gradient::{ConvShape, Form, conv_dw_form};
+pub use train_mode::{RunningStatistic, batch_norm_training};

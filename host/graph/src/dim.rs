@@ -47,8 +47,9 @@ impl Dim {
 
     fn try_parse(text: &str) -> Option<Self> {
         let mut sum = Self::Known(0);
-        for term in text.split('+') {
-            let mut product = Self::Known(1);
+        for term in text.replace(" - ", " + -").split('+').map(str::trim) {
+            let (sign, term) = term.strip_prefix('-').map_or((1, term), |t| (-1, t));
+            let mut product = Self::Known(sign);
             for factor in term.split('*').map(str::trim) {
                 let plain = factor.chars().all(|c| c.is_alphanumeric() || c == '_');
                 product = match factor.parse::<i64>() {
@@ -195,6 +196,13 @@ impl From<i64> for Dim {
     }
 }
 
+/// So that a plain literal is a size.
+impl From<i32> for Dim {
+    fn from(n: i32) -> Self {
+        Self::Known(n.into())
+    }
+}
+
 impl From<usize> for Dim {
     fn from(n: usize) -> Self {
         Self::Known(i64::try_from(n).unwrap_or(i64::MAX))
@@ -214,10 +222,13 @@ impl fmt::Display for Dim {
             Self::Symbolic(terms) => {
                 // Highest products first, the constant last: `T + 1`.
                 for (i, (symbols, k)) in terms.iter().rev().enumerate() {
-                    if i > 0 {
-                        f.write_str(" + ")?;
-                    }
-                    match (symbols.is_empty(), *k) {
+                    f.write_str(match (i, *k < 0) {
+                        (0, true) => "-",
+                        (0, false) => "",
+                        (_, true) => " - ",
+                        (_, false) => " + ",
+                    })?;
+                    match (symbols.is_empty(), k.unsigned_abs()) {
                         (true, k) => write!(f, "{k}")?,
                         (false, 1) => f.write_str(&symbols.join("*"))?,
                         (false, k) => write!(f, "{k}*{}", symbols.join("*"))?,
@@ -262,5 +273,22 @@ mod tests {
         assert_eq!(y.div_exact(&b.add(&Dim::Known(1))), Some(Dim::Known(6)));
         assert_eq!(x.substitute(&BTreeMap::from([("B".into(), 3), ("T".into(), 5)])), Dim::Known(31));
         assert_eq!(Dim::parse("a-b").to_string(), "a-b");
+        let z = t.sub(&b.mul(&Dim::Known(2))).sub(&Dim::Known(1));
+        assert_eq!(z.to_string(), "T - 2*B - 1");
+        assert_eq!(Dim::parse("T - 2*B - 1"), z);
+        assert_eq!(Dim::parse("-2*B"), b.mul(&Dim::Known(-2)));
+    }
+
+    #[test]
+    fn polynomials_have_an_end() {
+        let (a, b) = (Dim::symbol("A"), Dim::symbol("B"));
+        let mut x = a.add(&b);
+        for _ in 0..60 {
+            x = x.mul(&x).add(&a);
+            assert!(x.to_string().len() < 5_000, "{x}");
+        }
+        let long = "x".repeat(1_000);
+        assert!(Dim::symbol(&long).to_string().len() <= MAX_NAME);
+        assert_ne!(Dim::symbol(&long), Dim::symbol(&format!("{long}y")));
     }
 }

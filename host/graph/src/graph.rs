@@ -94,6 +94,7 @@ pub struct Graph {
     outputs: Vec<(String, ValueId)>,
     names: HashMap<String, ValueId>,
     seen: HashMap<String, Vec<Option<ValueId>>>,
+    node_names: HashSet<String>,
     /// Prefix of the names of nodes added from here on, as `captioner/decode/`.
     pub scope: String,
 }
@@ -109,6 +110,7 @@ impl Graph {
             outputs: vec![],
             names: HashMap::new(),
             seen: HashMap::new(),
+            node_names: HashSet::new(),
             scope: String::new(),
         }
     }
@@ -301,7 +303,11 @@ impl Graph {
             return Ok(values.clone());
         }
         let id = NodeId(self.nodes.len() as u32);
-        let name = if name.is_empty() { format!("{}{op}_{}", self.scope, id.0) } else { name.to_owned() };
+        // Names of nodes must be unique in a file.
+        let mut name = if name.is_empty() { format!("{}{op}_{}", self.scope, id.0) } else { name.to_owned() };
+        while self.node_names.contains(&name) {
+            name = format!("{name}_{}", id.0);
+        }
         let views: Vec<Option<&Value>> = inputs.iter().map(|i| i.map(|i| self.value(i))).collect();
         let infos = infer::infer(op, &views, &attrs, wanted.len()).map_err(|message| GraphError::Node {
             graph: self.name.clone(),
@@ -328,6 +334,7 @@ impl Graph {
                 self.push(Value { name, dtype: info.dtype, shape: info.shape, ints: info.ints, origin })
             }));
         }
+        self.node_names.insert(name.clone());
         self.nodes.push(Node {
             name,
             op: op.into(),
@@ -357,94 +364,6 @@ impl Graph {
             Origin::Node(n) => Some((n, self.node(n))),
             _ => None,
         }
-    }
-
-    /// The values that `roots` need, themselves included.
-    pub fn ancestors(&self, roots: &[ValueId]) -> HashSet<ValueId> {
-        let mut seen: HashSet<ValueId> = HashSet::new();
-        let mut stack = roots.to_vec();
-        while let Some(v) = stack.pop() {
-            if seen.insert(v)
-                && let Some((_, node)) = self.producer(v)
-            {
-                stack.extend(node.inputs.iter().flatten());
-            }
-        }
-        seen
-    }
-
-    /// Copies `other` into this graph and returns the values of its outputs, in order.
-    ///
-    /// `feed` gives the value for each input port by name; `initializer` makes the value that stands
-    /// for an initializer (called once for each that the outputs need). Nodes that no output needs
-    /// are left behind.
-    pub fn inline<E: From<GraphError>>(
-        &mut self,
-        other: &Graph,
-        feed: &HashMap<String, ValueId>,
-        mut initializer: impl FnMut(&mut Graph, &str, &Arc<Tensor>) -> Result<ValueId, E>,
-    ) -> Result<Vec<ValueId>, E> {
-        let roots: Vec<_> = other.outputs.iter().map(|(_, v)| *v).collect();
-        let needed = other.ancestors(&roots);
-        let mut map: HashMap<ValueId, ValueId> = HashMap::new();
-        for (id, value) in other.values().filter(|(id, _)| needed.contains(id)) {
-            let new = match &value.origin {
-                Origin::Input => *feed.get(&value.name).ok_or_else(|| {
-                    self.error(format!(
-                        "graph `{}` needs input `{}`, which is not given",
-                        other.name, value.name
-                    ))
-                })?,
-                Origin::Initializer(t) => initializer(self, &value.name, t)?,
-                Origin::Constant(t) => self.constant((**t).clone()),
-                Origin::Node(_) => continue,
-            };
-            map.insert(id, new);
-        }
-        for (_, node) in other.nodes() {
-            if !node.outputs.iter().flatten().any(|o| needed.contains(o)) {
-                continue;
-            }
-            let inputs: Vec<_> = node.inputs.iter().map(|i| i.and_then(|i| map.get(&i).copied())).collect();
-            let wanted: Vec<_> = node.outputs.iter().map(Option::is_some).collect();
-            let name = format!("{}{}", self.scope, node.name);
-            let outs = self.add_node_named(&name, &node.op, &inputs, node.attrs.clone(), &wanted)?;
-            for (old, new) in node.outputs.iter().zip(outs) {
-                if let (Some(old), Some(new)) = (old, new) {
-                    map.insert(*old, new);
-                }
-            }
-        }
-        roots
-            .iter()
-            .map(|r| map.get(r).copied().ok_or_else(|| self.error("an output has no value").into()))
-            .collect()
-    }
-
-    /// A copy with only what the outputs need; input ports stay.
-    pub fn pruned(&self) -> Result<Graph> {
-        let mut graph = Graph::new(&self.name);
-        let mut feed = HashMap::new();
-        for id in &self.inputs {
-            let v = self.value(*id);
-            feed.insert(v.name.clone(), graph.input(&v.name, v.dtype, v.shape.clone())?);
-        }
-        let outs = graph.inline::<GraphError>(self, &feed, |g, name, t| g.initializer(name, t.clone()))?;
-        for ((name, _), value) in self.outputs.iter().zip(outs) {
-            graph.output(name, value)?;
-        }
-        Ok(graph)
-    }
-
-    /// A copy in which symbols of the input shapes have the given sizes.
-    pub fn with_sizes(&self, sizes: &BTreeMap<String, i64>) -> Result<Graph> {
-        let mut copy = self.clone();
-        for id in &self.inputs {
-            if let Some(shape) = &mut copy.values[id.0 as usize].shape {
-                shape.iter_mut().for_each(|d| *d = d.substitute(sizes));
-            }
-        }
-        copy.pruned()
     }
 }
 

@@ -21,6 +21,7 @@ mod graph;
 mod infer;
 mod load;
 mod proto;
+mod rewrite;
 mod save;
 mod show;
 mod tensor;

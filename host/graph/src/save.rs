@@ -371,3 +371,6 @@ fn attribute(name: &str, attr: &Attr) -> proto::AttributeProto {
     out.r#type = kind as i32;
     out
 }
+
+#[cfg(test)]
+mod tests;

@@ -61,10 +61,9 @@ fn measure(runtime: &Runtime) -> Result<(), Box<dyn Error>> {
         start.elapsed().as_secs_f64() * 1e6 / 20_000.0
     );
 
-    let (graph, sizes) = step()?;
-    let session = runtime.session(&graph, &SessionOptions::default())?;
+    let session = runtime.session(&step()?, &SessionOptions::default())?;
     let mut binding = session.bind()?;
-    for (name, size) in &sizes {
+    for (name, size) in &SIZES {
         let values =
             (0..size.iter().product()).map(|i: usize| ((i * 37 % 101) as f32 - 50.0) / 500.0).collect();
         binding.input(name, &DeviceTensor::from_f32(size, values)?)?;
@@ -88,13 +87,14 @@ fn dims(sizes: &[usize]) -> Vec<Dim> {
     sizes.iter().map(|n| (*n).into()).collect()
 }
 
+const SIZES: [(&str, [usize; 2]); 4] =
+    [("x", [64, 256]), ("w1", [256, 256]), ("w2", [256, 256]), ("w3", [256, 64])];
+
 /// Two hidden layers of 256, a batch of 64, squared error; gradients of all weights.
-fn step() -> Result<(Graph, Vec<(&'static str, Vec<usize>)>), Box<dyn Error>> {
-    let sizes =
-        vec![("x", vec![64, 256]), ("w1", vec![256, 256]), ("w2", vec![256, 256]), ("w3", vec![256, 64])];
+fn step() -> Result<Graph, Box<dyn Error>> {
     let mut g = Graph::new("perceptron");
     let mut inputs = vec![];
-    for (name, size) in &sizes {
+    for (name, size) in &SIZES {
         inputs.push(g.input(name, DType::F32, dims(size))?);
     }
     let (mut h, mut layers) = (inputs[0], vec![]);
@@ -115,5 +115,5 @@ fn step() -> Result<(Graph, Vec<(&'static str, Vec<usize>)>), Box<dyn Error>> {
         g.output(&format!("dw{i}"), dw)?;
         grad = g.matmul(grad, w)?;
     }
-    Ok((g, sizes))
+    Ok(g)
 }

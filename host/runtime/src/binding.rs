@@ -112,6 +112,7 @@ impl Binding {
         if self.used {
             self.free_outputs()?;
         }
+        self.used = true;
         let inner = &self.session.0;
         let _claim = Claim::new(&self.memories, || format!("running graph `{}`", inner.graph))?;
         let session = inner.session.lock().unwrap_or_else(PoisonError::into_inner);
@@ -125,15 +126,15 @@ impl Binding {
         if self.outputs.iter().all(Option::is_some) {
             return Ok(vec![]);
         }
-        let values = self.take_outputs()?;
-        self.used = true;
-        let free =
-            inner.outputs.iter().zip(&self.outputs).zip(values).filter(|((_, tied), _)| tied.is_none());
-        free.map(|((port, _), value)| {
+        let mut taken: Vec<(String, DeviceTensor)> = vec![];
+        for ((port, tied), value) in inner.outputs.iter().zip(&self.outputs).zip(self.take_outputs()?) {
+            if tied.is_some() {
+                continue;
+            }
             let dims = value.shape().iter().map(|d| usize::try_from(*d).unwrap_or(0)).collect();
-            Ok((port.name.clone(), DeviceTensor::adopt(value, port.dtype, dims)?))
-        })
-        .collect()
+            taken.push((port.name.clone(), DeviceTensor::adopt(value, port.dtype, dims)?));
+        }
+        Ok(taken)
     }
 
     /// Gives the outputs that nobody made room for fresh memory at the next run.
@@ -214,12 +215,12 @@ impl Binding {
                     return Err(inner.port_error("input", &port.name, expected, tensor.describe()));
                 }
             }
-            ranges.push((tensor.range(), false, &port.name));
+            ranges.push((tensor.range(), false, port.name.as_str()));
             self.memories.push((tensor.memory().clone(), false));
         }
         for (port, tied) in inner.outputs.iter().zip(&self.outputs) {
             let Some(tensor) = tied else { continue };
-            ranges.push((tensor.range(), true, &port.name));
+            ranges.push((tensor.range(), true, port.name.as_str()));
             self.memories.push((tensor.memory().clone(), true));
         }
         if let Some((output, other)) = overlap(ranges) {
@@ -235,29 +236,18 @@ impl Binding {
     }
 }
 
-type Range<'a> = ((usize, usize), bool, &'a String);
+/// First and last address, whether it is an output, and the name of the port.
+type Range<'a> = ((usize, usize), bool, &'a str);
 
 /// An output whose memory overlaps that of another port, and that port.
 fn overlap(mut ranges: Vec<Range<'_>>) -> Option<(&str, &str)> {
     ranges.retain(|((start, end), ..)| start < end);
-    ranges.sort_unstable_by_key(|(range, ..)| *range);
-    let (mut last, mut last_output): (Option<Range<'_>>, Option<Range<'_>>) = (None, None);
-    for range in ranges {
-        let ((start, end), output, name) = range;
-        let before = if output { last } else { last_output };
-        if let Some(((_, until), was_output, other)) = before.filter(|((_, until), ..)| *until > start) {
-            let _ = until;
-            return Some(if was_output && !output { (other, name) } else { (name, other) });
-        }
-        let further = |last: Option<Range<'_>>| last.is_none_or(|((_, until), ..)| end > until);
-        if further(last) {
-            last = Some(range);
-        }
-        if output && further(last_output) {
-            last_output = Some(range);
-        }
-    }
-    None
+    ranges.sort_unstable();
+    ranges.iter().enumerate().find_map(|(i, ((_, end), output, name))| {
+        let beside = ranges.get(i + 1..)?.iter().take_while(|((start, _), ..)| start < end);
+        let (_, second_output, second) = beside.into_iter().find(|(_, other, _)| *output || *other)?;
+        Some(if *second_output { (*second, *name) } else { (*name, *second) })
+    })
 }
 
 fn check(session: &Session, side: &'static str, port: &Port, tensor: &DeviceTensor) -> Result<()> {

@@ -16,6 +16,9 @@ use std::{
 /// The version that is fetched.
 pub const VERSION: &str = "1.31.1";
 
+/// How the names of temporary folders in the cache begin.
+const PREFIX: &str = ".fetching-";
+
 /// What is pinned for one architecture. The wheels of all CPython versions hold the same library, so
 /// one hash covers them; the wheel of one version is asked for whatever Python runs pip.
 struct Pinned {
@@ -33,7 +36,7 @@ const PINNED: [Pinned; 2] = [
         arch: "x86_64",
         sha256: "fc44112fbe06d7d689c57e11d3862031f64711007e4ee020f8eed5185fd2c1d3",
         size: 29_352_200,
-        wheel: 23_753_652,
+        wheel: 23_760_988,
     },
     Pinned {
         arch: "aarch64",
@@ -84,16 +87,27 @@ pub fn fetch(cache: &Path, say: &dyn Fn(&str)) -> Result<PathBuf> {
     if let Some(path) = cached(cache) {
         return Ok(path);
     }
+    remove_leftovers(cache);
     say(&format!(
         "fetching ONNX Runtime {VERSION} ({} MB) once into {}",
         pinned.wheel / 1_000_000,
         cache.display()
     ));
-    let temporary = tempfile::Builder::new().prefix(".fetching-").tempdir_in(cache).map_err(io(cache))?;
+    let temporary = tempfile::Builder::new().prefix(PREFIX).tempdir_in(cache).map_err(io(cache))?;
     let wheel = download("python3", pinned, temporary.path())?;
     let path = target(cache);
     install(&wheel, &path, temporary.path(), pinned.sha256)?;
     Ok(path)
+}
+
+/// What killed processes left; nobody else is fetching while the lock is held.
+fn remove_leftovers(cache: &Path) {
+    for entry in fs::read_dir(cache).into_iter().flatten().flatten() {
+        if entry.file_name().to_str().is_some_and(|n| n.starts_with(PREFIX)) {
+            // What cannot be removed does no harm.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// Has pip download the wheel into `folder`, and shows how far it is.
@@ -119,6 +133,8 @@ fn download(python: &str, pinned: &Pinned, folder: &Path) -> Result<PathBuf> {
     if let Some(message) = message {
         let hint = if message.contains("No module named pip") {
             "install pip (`python3 -m ensurepip`, or the package python3-pip), or set ORT_DYLIB_PATH"
+        } else if message.contains("No space left") {
+            "make room for about 60 MB in the cache folder"
         } else {
             "check the network, or install ONNX Runtime yourself and set ORT_DYLIB_PATH"
         };

@@ -21,6 +21,7 @@ mod config;
 mod element;
 mod error;
 mod fetch;
+mod gpu;
 mod locate;
 mod memory;
 mod port;

@@ -50,10 +50,9 @@ pub fn locate(config: &Config, say: &dyn Fn(&str)) -> Result<Found> {
     } else {
         looked.push(format!("nothing in the cache ({})", cache.display()));
     }
-    let places: [(&str, fn() -> Vec<PathBuf>); 2] = [("Python package", python), ("system", system)];
-    for (source, folders) in places {
+    for source in ["Python package", "system"] {
         let mut remark = format!("no {source} holds it");
-        for folder in folders() {
+        for folder in if source == "system" { system() } else { python() } {
             let Some(path) = library_in(&folder) else { continue };
             match usable(&path) {
                 Ok(version) => return Ok(Found { path, source, version }),

@@ -115,7 +115,9 @@ fn probe(environment: &Environment, provider: &Provider) -> ort::Result<Device> 
     }
     let built_in = if name == "cuda" { CUDA::is_available() } else { TensorRT::is_available() };
     if !built_in? {
-        return Err(ort::Error::new("this build of ONNX Runtime does not hold it"));
+        return Err(ort::Error::new(
+            "this ONNX Runtime was built without it; `library` may name that of onnxruntime-gpu",
+        ));
     }
     let model = probe_model().map_err(ort::Error::wrap)?;
     let mut builder = Session::builder(environment)?;

@@ -2,19 +2,23 @@
 
 use crate::{
     Config, DeviceTensor, Result, RuntimeError, Session, SessionOptions,
-    error::ort,
+    error::{checked, ort},
+    gpu,
     locate::{Found, locate},
     provider::{self, Providers},
 };
 use ekphrasis_graph::{DType, Graph};
 use ort::{
+    AsPointer,
     environment::{Environment, GlobalThreadPoolOptions},
     logging::LogLevel,
+    memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType},
 };
 use std::{
     collections::BTreeSet,
     env, fmt,
     path::Path,
+    ptr,
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
@@ -61,6 +65,9 @@ impl Runtime {
                 LOADED.get_or_init(|| (environment, found, config.thread_count())).clone()
             }
         };
+        if config.providers.iter().any(|p| p.name != "cpu") {
+            gpu::preload(&found.path);
+        }
         let providers = provider::choose(&environment, &config.providers)?;
         let inner = Inner { environment, providers, found, threads };
         Ok(current.insert(Self(Arc::new(inner))).clone())
@@ -169,5 +176,30 @@ fn environment(config: &Config, library: &Path) -> Result<Environment> {
         // What it has to say comes back as an error; the terminal is not its own.
         environment.set_log_level(LogLevel::Fatal);
     }
+    share_memory(&environment)?;
     Ok(environment)
+}
+
+/// Gives all sessions one arena on the host: they run one after the other, and so need room for the
+/// largest of them, not for their sum.
+fn share_memory(environment: &Environment) -> Result<()> {
+    let action = "making the arena";
+    let info = MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Arena, MemoryType::Default);
+    let info = info.map_err(ort(action))?;
+    // Grow by what is asked for (1), not to the next power of two.
+    let (keys, values) = ([c"arena_extend_strategy".as_ptr()], [1usize]);
+    let mut settings = ptr::null_mut();
+    // SAFETY: the environment, the description and both lists (of one entry) are alive; the settings
+    // are copied by the second call, and released once.
+    unsafe {
+        checked((ort::api().CreateArenaCfgV2)(keys.as_ptr(), values.as_ptr(), 1, &mut settings))
+            .map_err(ort(action))?;
+        let made = checked((ort::api().CreateAndRegisterAllocator)(
+            environment.ptr().cast_mut(),
+            info.ptr(),
+            settings,
+        ));
+        (ort::api().ReleaseArenaCfg)(settings);
+        made.map_err(ort(action))
+    }
 }

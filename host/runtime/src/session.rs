@@ -28,7 +28,7 @@ pub struct SessionOptions {
     pub disabled_optimizers: Vec<String>,
     /// Sizes of symbolic dimensions that stay the same, by name: more can be planned ahead.
     pub dimensions: BTreeMap<String, usize>,
-    /// Other settings of ONNX Runtime's, as `session.use_env_allocators = "1"`.
+    /// Other settings of ONNX Runtime's, as `session.use_env_allocators = "0"`.
     pub entries: BTreeMap<String, String>,
 }
 
@@ -84,6 +84,12 @@ impl Session {
         };
         let inputs = ports("input", session.inputs())?;
         let outputs = ports("output", session.outputs())?;
+        if let Some(port) = outputs.iter().find(|o| inputs.iter().any(|i| i.name == o.name)) {
+            // ONNX Runtime hands such an input on as it is, and leaves a tensor bound to the output as it was.
+            let (expected, found) = ("a node that makes it".into(), "an input of that name".into());
+            let (graph, port) = (graph.into(), port.name.clone());
+            return Err(RuntimeError::Port { graph, side: "output", port, expected, found });
+        }
         let index = |ports: &[Port]| {
             ports.iter().enumerate().map(|(i, p)| (p.name.clone(), i)).collect::<HashMap<_, _>>()
         };
@@ -192,6 +198,7 @@ fn build(runtime: &Runtime, options: &SessionOptions) -> ort::Result<SessionBuil
     for provider in &runtime.providers().taken {
         provider::register(provider, &mut builder)?;
     }
+    builder = plain(builder.with_env_allocators())?;
     builder = plain(builder.with_deterministic_compute(options.deterministic))?;
     if options.disable_cpu_fallback && runtime.provider() != "cpu" {
         builder = plain(builder.with_disable_cpu_fallback())?;

@@ -350,3 +350,23 @@ impl fmt::Debug for DeviceTensor {
 pub(crate) fn describe(dtype: DType, dims: &[usize]) -> String {
     format!("{dtype}{dims:?}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Config, Runtime};
+
+    /// The way that data take to and from a device, here with the host for both ends.
+    #[test]
+    fn copies_between_devices_reach_the_memory_behind_a_view() {
+        Runtime::start(&Config::default(), &|line| eprintln!("{line}")).unwrap();
+        let whole = DeviceTensor::zeros(DType::F32, &[6]).unwrap();
+        let view = whole.view_at(2, &[2, 2]).unwrap();
+        let source = DeviceTensor::from_f32(&[2, 2], vec![1., 2., 3., 4.]).unwrap();
+        source.value().copy_into(&mut view.alias(view.dims()).unwrap()).unwrap();
+        assert_eq!(whole.to_f32().unwrap(), [0., 0., 1., 2., 3., 4.]);
+        let back = view.to_host().unwrap();
+        assert_eq!((back.dims(), back.to_f32().unwrap()), (&[2, 2][..], vec![1., 2., 3., 4.]));
+        assert!(whole.view_at(3, &[4]).is_err());
+    }
+}

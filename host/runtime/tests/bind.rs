@@ -120,6 +120,54 @@ fn an_output_may_not_share_memory_with_another_port() {
     binding.run().unwrap();
 }
 
+/// A graph of which an output is an input, another a constant, and two are one value.
+fn shortcuts() -> Graph {
+    let mut g = Graph::new("shortcuts");
+    let x = g.input("x", DType::F32, vec!["N".into()]).unwrap();
+    let one = g.constant(ekphrasis_graph::Tensor::from_f32(&[2], &[1.0; 2]).unwrap());
+    let twice = g.add(x, x).unwrap();
+    for (name, value) in [("same", x), ("one", one), ("twice", twice), ("again", twice)] {
+        g.output(name, value).unwrap();
+    }
+    g
+}
+
+#[test]
+fn outputs_have_memory_of_their_own() {
+    let runtime = runtime();
+    let session = runtime.session(&shortcuts(), &SessionOptions::default()).unwrap();
+    let arena = Arena::new(&runtime, &[("x".to_owned(), vec![2])]).unwrap();
+    let x = arena.view("x").unwrap().clone();
+    x.write_f32(&[3., 4.]).unwrap();
+    let expected = [vec![3., 4.], vec![1.; 2], vec![6., 8.], vec![6., 8.]];
+    let outputs = session.run(&[("x", &x)]).unwrap();
+    for i in 0..4 {
+        let values: Vec<Vec<f32>> = outputs.iter().map(|t| t.to_f32().unwrap()).collect();
+        assert_eq!(values[i..], expected[i..]);
+        outputs[i].write_f32(&[-1., -1.]).unwrap();
+    }
+    assert_eq!(x.to_f32().unwrap(), [3., 4.]);
+    // Where some outputs have room and some do not, each gets its own values.
+    let room = [0, 1].map(|_| DeviceTensor::zeros(DType::F32, &[2]).unwrap());
+    let mut binding = session.bind().unwrap();
+    binding.input("x", &x).unwrap();
+    binding.output("again", &room[0]).unwrap();
+    binding.output("same", &room[1]).unwrap();
+    let rest = binding.run().unwrap();
+    assert_eq!(rest.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["one", "twice"]);
+    assert_eq!(rest.iter().map(|(_, t)| t.to_f32().unwrap()).collect::<Vec<_>>(), expected[1..3]);
+    assert_eq!(room.map(|t| t.to_f32().unwrap()), [vec![6., 8.], vec![3., 4.]]);
+}
+
+#[test]
+fn an_input_that_is_itself_an_output_is_refused() {
+    let mut g = Graph::new("handed_on");
+    let x = g.input("x", DType::F32, vec!["N".into()]).unwrap();
+    g.output("x", x).unwrap();
+    let error = runtime().session(&g, &SessionOptions::default()).unwrap_err().to_string();
+    assert!(error.contains("`handed_on`") && error.contains("`x`"), "{error}");
+}
+
 #[test]
 fn memory_in_use_is_refused_not_raced_on() {
     let session = runtime().session(&affine(), &SessionOptions::default()).unwrap();

@@ -34,7 +34,8 @@ fn feeds_that_do_not_fit_are_named() {
     let ints = DeviceTensor::from_i64(&[1, 3], vec![0; 3]).unwrap();
     let wide = f32s(&[1, 4], &[0.; 4]);
     let flat = f32s(&[3], &[0.; 3]);
-    let cases: [(&[(&str, &DeviceTensor)], &[&str]); 5] = [
+    type Case<'a> = (&'a [(&'a str, &'a DeviceTensor)], &'a [&'a str]);
+    let cases: [Case; 5] = [
         (&[("x", &ints)], &["`affine`", "input `x`", "expected f32[B, 3]", "found i64[1, 3]"]),
         (&[("x", &wide)], &["expected f32[B, 3]", "found f32[1, 4]"]),
         (&[("x", &flat)], &["found f32[3]"]),

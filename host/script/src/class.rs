@@ -3,7 +3,8 @@
 
 use crate::error::Fault;
 use mlua::{
-    FromLuaMulti, IntoLua, IntoLuaMulti, Lua, Table, UserDataFields, UserDataMethods, UserDataRegistry,
+    AnyUserData, FromLua, FromLuaMulti, IntoLua, IntoLuaMulti, Lua, MultiValue, Table, UserDataFields,
+    UserDataMethods, UserDataRegistry,
 };
 
 /// What is written about a field.
@@ -134,6 +135,24 @@ impl<T: 'static> Class<T> {
     ) -> Self {
         self.doc = self.doc.function(name, signature, doc);
         self.rows.push(Box::new(move |r| r.add_method(name, call)));
+        self
+    }
+
+    /// Adds a method that gets the object as Lua holds it, to pass it on to other scripts.
+    pub fn method_on<A: FromLuaMulti + 'static, R: IntoLuaMulti + 'static>(
+        mut self,
+        name: &'static str,
+        signature: &str,
+        doc: &str,
+        call: impl Fn(&Lua, AnyUserData, A) -> mlua::Result<R> + 'static,
+    ) -> Self {
+        self.doc = self.doc.function(name, signature, doc);
+        self.rows.push(Box::new(move |r| {
+            r.add_function(name, move |lua, mut args: MultiValue| {
+                let this = AnyUserData::from_lua(args.pop_front().unwrap_or(mlua::Value::Nil), lua)?;
+                call(lua, this, A::from_lua_multi(args, lua)?)
+            });
+        }));
         self
     }
 

@@ -10,7 +10,7 @@ use crate::{
     sandbox::Sandbox,
 };
 use ekphrasis_runtime::Runtime;
-use mlua::{ChunkMode, Function, IntoLuaMulti, Lua, MultiValue, Table, Value};
+use mlua::{Function, IntoLuaMulti, Lua, MultiValue, Table, Value};
 use serde_json::Value as Json;
 use std::{
     cell::{Cell, RefCell},
@@ -200,7 +200,10 @@ impl Engine {
         })?;
         let text = String::from_utf8(bytes).map_err(|e| {
             let at = e.utf8_error().valid_up_to();
-            ScriptError::new(&shown, Fault::new(format!("expected a script in UTF-8, found other bytes at {at}")))
+            ScriptError::new(
+                &shown,
+                Fault::new(format!("expected a script in UTF-8, found other bytes at {at}")),
+            )
         })?;
         let name = path.file_stem().map_or_else(|| shown.clone(), |s| s.to_string_lossy().into_owned());
         self.load_named(kind, &name, &shown, &text)
@@ -208,7 +211,8 @@ impl Engine {
 
     /// Loads a script from text; `name` serves as its path in errors.
     pub fn load_text(&self, kind: Kind, name: &str, text: &str) -> Result<Script, ScriptError> {
-        let stem = Path::new(name).file_stem().map_or_else(|| name.into(), |s| s.to_string_lossy().into_owned());
+        let stem =
+            Path::new(name).file_stem().map_or_else(|| name.into(), |s| s.to_string_lossy().into_owned());
         self.load_named(kind, &stem, name, text)
     }
 
@@ -219,17 +223,20 @@ impl Engine {
         self.0.host.sources.borrow_mut().insert(chunk.clone(), source);
         let run = || -> mlua::Result<MultiValue> {
             let env: Table = self.0.sandbox.environment.call(())?;
-            let chunk = self.lua().load(&*text).set_name(format!("={chunk}")).set_mode(ChunkMode::Text);
+            let chunk =
+                self.lua().load(&*text).set_name(format!("={chunk}")).set_mode(mlua::chunk::ChunkMode::Text);
             chunk.set_environment(env).call(())
         };
         let values = self.limited(run).map_err(|e| self.failed(path, &e))?;
         let fail = |fault: Fault| ScriptError::new(path, fault);
-        let table = match (values.len(), values.get(0)) {
+        let table = match (values.len(), values.front()) {
             (1, Some(Value::Table(table))) => table.clone(),
             (_, first) => {
                 let found = first.map_or("nothing".into(), json::describe);
-                return Err(fail(Fault::new(format!("expected the script to return one table, found {found}"))
-                    .hint(format!("return {{ api = 1, doc = \"...\", ... }}  -- a {}", kind.name()))));
+                return Err(fail(
+                    Fault::new(format!("expected the script to return one table, found {found}"))
+                        .hint(format!("return {{ api = 1, doc = \"...\", ... }}  -- a {}", kind.name())),
+                ));
             }
         };
         kind.check(&table).map_err(fail)?;
@@ -276,7 +283,12 @@ impl Engine {
     }
 
     /// Calls a function of a script by its key, under the limits.
-    pub fn call(&self, script: &Script, key: &str, args: impl IntoLuaMulti) -> Result<MultiValue, ScriptError> {
+    pub fn call(
+        &self,
+        script: &Script,
+        key: &str,
+        args: impl IntoLuaMulti,
+    ) -> Result<MultiValue, ScriptError> {
         let function = script.function(key)?;
         self.call_function(script, &function, args)
     }

@@ -80,9 +80,13 @@ pub(crate) struct Source {
 /// The scripts that are loaded, for excerpts.
 pub(crate) type Sources = Rc<RefCell<BTreeMap<String, Source>>>;
 
-/// An error in a script, with everything that its author needs.
+/// An error in a script; its parts are those of [`Report`].
 #[derive(Debug, Clone)]
-pub struct ScriptError {
+pub struct ScriptError(Box<Report>);
+
+/// Everything that the author of a script needs to know of an error.
+#[derive(Debug, Clone)]
+pub struct Report {
     /// What was expected and what was found.
     pub message: String,
     /// The script.
@@ -100,6 +104,13 @@ pub struct ScriptError {
 }
 
 impl std::error::Error for ScriptError {}
+
+impl std::ops::Deref for ScriptError {
+    type Target = Report;
+    fn deref(&self) -> &Report {
+        &self.0
+    }
+}
 
 impl fmt::Display for ScriptError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -127,7 +138,7 @@ impl fmt::Display for ScriptError {
 impl ScriptError {
     /// An error about a script as a whole.
     pub fn new(path: &str, fault: Fault) -> Self {
-        Self {
+        Self(Box::new(Report {
             message: fault.message,
             path: path.into(),
             line: None,
@@ -135,13 +146,13 @@ impl ScriptError {
             frames: vec![],
             context: vec![],
             hint: fault.hint,
-        }
+        }))
     }
 
     /// The same error with a note of what the host was working on, such as
     /// `step 120, image 17, caption "a red circle"`.
     pub fn with_context(mut self, note: impl Into<String>) -> Self {
-        self.context.push(note.into());
+        self.0.context.push(note.into());
         self
     }
 
@@ -161,7 +172,7 @@ impl ScriptError {
         };
         let source = place.as_ref().and_then(|(chunk, _)| sources.get(chunk));
         let line = place.as_ref().map(|(_, line)| *line);
-        Self {
+        Self(Box::new(Report {
             hint: fault.hint.or_else(|| hint_for(&message)),
             message,
             path: source.map_or_else(|| path.into(), |s| s.path.clone()),
@@ -172,7 +183,7 @@ impl ScriptError {
                 .map(|f| format!("{}:{}: {}", sources[&f.chunk].path, f.line, f.rest))
                 .collect(),
             context,
-        }
+        }))
     }
 }
 

@@ -87,7 +87,9 @@ fn read(value: &Value, path: &mut Vec<String>) -> Result<Json, Fault> {
                     Value::String(k) => {
                         map.insert(k.to_string_lossy(), item);
                     }
-                    other => return Err(at(path, format!("a key must be a name, found {}", describe(&other)))),
+                    other => {
+                        return Err(at(path, format!("a key must be a name, found {}", describe(&other))));
+                    }
                 }
             }
             if !map.is_empty() && !list.is_empty() {

@@ -87,43 +87,75 @@ impl Kind {
     /// The keys of its own, beside those that all kinds have.
     fn own(self) -> &'static [Key] {
         match self {
-            Self::Reward => const {
-                &[key(
-                    "score",
-                    "fun(batch: RewardBatch, p: table): Tensor|number[], table<string, ekphrasis.Component>?",
-                    true,
-                    "One number for each sampled caption; a second result names the parts of the sum.",
-                )]
-            },
-            Self::Policy => const {
-                &[key(
-                    "sample",
-                    "fun(logits: Tensor, state: ekphrasis.PolicyState, noise: Tensor, p: table): Tensor",
-                    true,
-                    "The next token i64[B] from logits f32[B, V] and uniform noise f32[B, 1].",
-                )]
-            },
-            Self::Loss => const {
-                &[
-                    key("role", "string", false, "The role whose parameters the loss changes."),
-                    key(
-                        "loss",
-                        "fun(g: LossGraph, p: table): Tensor|table<string, Tensor>",
-                        false,
-                        "The loss to minimise: a scalar, or a table with it as `loss` and more to log.",
-                    ),
-                    key("updates", "ekphrasis.Update[]", false, "Several losses, in the order in which they run."),
-                ]
-            },
-            Self::Schedule => const {
-                &[key("run", "fun(host: ScheduleHost, p: table)", true, "Trains; finished calls are not repeated.")]
-            },
-            Self::Study => const {
-                &[key("study", "fun(host: StudyHost, p: table)", true, "Runs trials; finished ones are not repeated.")]
-            },
-            Self::Model => const {
-                &[key("build", "fun(m: ModelBuilder, p: table)", true, "Defines the graphs of the model.")]
-            },
+            Self::Reward => {
+                const {
+                    &[key(
+                        "score",
+                        "fun(batch: RewardBatch, p: table): Tensor|number[], table<string, ekphrasis.Component>?",
+                        true,
+                        "One number for each sampled caption; a second result names the parts of the sum.",
+                    )]
+                }
+            }
+            Self::Policy => {
+                const {
+                    &[key(
+                        "sample",
+                        "fun(logits: Tensor, state: ekphrasis.PolicyState, noise: Tensor, p: table): Tensor",
+                        true,
+                        "The next token i64[B] from logits f32[B, V] and uniform noise f32[B, 1].",
+                    )]
+                }
+            }
+            Self::Loss => {
+                const {
+                    &[
+                        key("role", "string", false, "The role whose parameters the loss changes."),
+                        key(
+                            "loss",
+                            "fun(g: LossGraph, p: table): Tensor|table<string, Tensor>",
+                            false,
+                            "The loss to minimise: a scalar, or a table with it as `loss` and more to log.",
+                        ),
+                        key(
+                            "updates",
+                            "ekphrasis.Update[]",
+                            false,
+                            "Several losses, in the order in which they run.",
+                        ),
+                    ]
+                }
+            }
+            Self::Schedule => {
+                const {
+                    &[key(
+                        "run",
+                        "fun(host: ScheduleHost, p: table)",
+                        true,
+                        "Trains; finished calls are not repeated.",
+                    )]
+                }
+            }
+            Self::Study => {
+                const {
+                    &[key(
+                        "study",
+                        "fun(host: StudyHost, p: table)",
+                        true,
+                        "Runs trials; finished ones are not repeated.",
+                    )]
+                }
+            }
+            Self::Model => {
+                const {
+                    &[key(
+                        "build",
+                        "fun(m: ModelBuilder, p: table)",
+                        true,
+                        "Defines the graphs of the model.",
+                    )]
+                }
+            }
         }
     }
 
@@ -224,8 +256,11 @@ pub(crate) fn docs() -> Vec<ClassDoc> {
             .field("weight", "number", "Its weight in the sum."),
     );
     all.push(
-        ClassDoc::new("ekphrasis.PolicyState", Form::Table, "Where in the caption a policy stands.")
-            .field("step", "integer|Tensor", "Tokens drawn before this one."),
+        ClassDoc::new("ekphrasis.PolicyState", Form::Table, "Where in the caption a policy stands.").field(
+            "step",
+            "integer|Tensor",
+            "Tokens drawn before this one.",
+        ),
     );
     all
 }

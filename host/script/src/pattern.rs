@@ -225,9 +225,7 @@ impl<'a> Matcher<'a> {
     /// Where the single-character class that starts at `p` ends.
     fn class_end(&self, p: usize) -> Found<usize> {
         match self.pattern.get(p) {
-            Some(b'%') if p + 1 >= self.pattern.len() => {
-                Err(Fault::new("malformed pattern: ends with '%'"))
-            }
+            Some(b'%') if p + 1 >= self.pattern.len() => Err(Fault::new("malformed pattern: ends with '%'")),
             Some(b'%') => Ok(p + 2),
             Some(b'[') => {
                 let mut i = p + 1;

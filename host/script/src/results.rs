@@ -10,9 +10,8 @@ use std::collections::BTreeMap;
 /// # Errors
 /// When there are more or fewer, or one is not a finite number, with its index (from 1) and value.
 pub fn check_scores(value: &Value, n: usize) -> Result<Vec<f32>, Fault> {
-    let expected = |found: String| {
-        Fault::new(format!("expected {n} numbers, one for each caption, found {found}"))
-    };
+    let expected =
+        |found: String| Fault::new(format!("expected {n} numbers, one for each caption, found {found}"));
     let scores = match value {
         Value::Table(list) => {
             let found = list.raw_len();
@@ -26,7 +25,9 @@ pub fn check_scores(value: &Value, n: usize) -> Result<Vec<f32>, Fault> {
                     Value::Number(v) => v as f32,
                     other => {
                         let found = json::describe(&other);
-                        return Err(Fault::new(format!("number {i} of {n}: expected a number, found {found}")));
+                        return Err(Fault::new(format!(
+                            "number {i} of {n}: expected a number, found {found}"
+                        )));
                     }
                 });
             }
@@ -36,7 +37,9 @@ pub fn check_scores(value: &Value, n: usize) -> Result<Vec<f32>, Fault> {
             let tensor = Tensor::from_value(other).ok_or_else(|| expected(json::describe(other)))?;
             let numbers = tensor.eager("a reward")?;
             if numbers.dims() != [n] {
-                return Err(expected(tensor.describe()).hint("one dimension: x:reshape({ -1 }) or x:squeeze(axis)"));
+                return Err(
+                    expected(tensor.describe()).hint("one dimension: x:reshape({ -1 }) or x:squeeze(axis)")
+                );
             }
             let all = match numbers.dtype() {
                 DType::F32 => numbers.to_f32(),
@@ -48,8 +51,10 @@ pub fn check_scores(value: &Value, n: usize) -> Result<Vec<f32>, Fault> {
         }
     };
     match scores.iter().position(|v| !v.is_finite()) {
-        Some(i) => Err(Fault::new(format!("number {} of {n}: expected a finite number, found {}", i + 1, scores[i]))
-            .hint("a division by zero or the log of 0 gives nan or inf")),
+        Some(i) => {
+            Err(Fault::new(format!("number {} of {n}: expected a finite number, found {}", i + 1, scores[i]))
+                .hint("a division by zero or the log of 0 gives nan or inf"))
+        }
         None => Ok(scores),
     }
 }
@@ -67,7 +72,7 @@ pub struct Component {
 
 /// What a reward gives: the numbers, and its parts by name where it names them.
 pub fn check_reward(values: &MultiValue, n: usize) -> Result<(Vec<f32>, Vec<Component>), Fault> {
-    let scores = check_scores(values.get(0).unwrap_or(&Value::Nil), n)?;
+    let scores = check_scores(values.front().unwrap_or(&Value::Nil), n)?;
     let parts = match values.get(1) {
         None | Some(Value::Nil) => return Ok((scores, vec![])),
         Some(Value::Table(parts)) => parts,
@@ -92,12 +97,15 @@ pub fn check_reward(values: &MultiValue, n: usize) -> Result<(Vec<f32>, Vec<Comp
 
 /// What a loss gives: the scalar to minimise, and more scalars to log by name.
 pub fn check_loss(values: &MultiValue) -> Result<(Tensor, BTreeMap<String, Tensor>), Fault> {
-    let first = values.get(0).unwrap_or(&Value::Nil);
+    let first = values.front().unwrap_or(&Value::Nil);
     let scalar = |name: &str, value: &Value| {
-        let wrong = |found: String| Err(Fault::new(format!("`{name}`: expected a scalar tensor, found {found}")));
+        let wrong =
+            |found: String| Err(Fault::new(format!("`{name}`: expected a scalar tensor, found {found}")));
         match Tensor::from_value(value) {
             Some(t) if t.shape()?.is_empty() => Ok(t),
-            Some(t) => wrong(t.describe()).map_err(|f| f.hint("x:mean() or x:sum() makes one number of many")),
+            Some(t) => {
+                wrong(t.describe()).map_err(|f| f.hint("x:mean() or x:sum() makes one number of many"))
+            }
             None => wrong(json::describe(value)),
         }
     };
@@ -107,7 +115,9 @@ pub fn check_loss(values: &MultiValue) -> Result<(Tensor, BTreeMap<String, Tenso
         let tensor = scalar(&name, &value)?;
         all.insert(name, tensor);
     }
-    let loss = all.remove("loss").ok_or_else(|| Fault::new("expected a table with `loss`, the scalar to minimise"))?;
+    let loss = all
+        .remove("loss")
+        .ok_or_else(|| Fault::new("expected a table with `loss`, the scalar to minimise"))?;
     Ok((loss, all))
 }
 
@@ -117,7 +127,9 @@ fn sorted(table: &Table) -> Result<BTreeMap<String, Value>, Fault> {
         let (key, value) = pair.map_err(|e| Fault::new(e.to_string()))?;
         match &key {
             Value::String(name) => all.insert(name.to_string_lossy(), value),
-            other => return Err(Fault::new(format!("expected names as keys, found {}", json::describe(other)))),
+            other => {
+                return Err(Fault::new(format!("expected names as keys, found {}", json::describe(other))));
+            }
         };
     }
     Ok(all)

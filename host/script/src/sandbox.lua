@@ -5,7 +5,7 @@ local raw, host = ...
 local string, table, math, utf8 = raw.string, raw.table, raw.math, raw.utf8
 local error, next, type, select = raw.error, raw.next, raw.type, raw.select
 local rawget, rawlen, getmetatable = raw.rawget, raw.rawlen, raw.getmetatable
-local setmetatable, pcall, xpcall = raw.setmetatable, raw.pcall, raw.xpcall
+local setmetatable, pcall = raw.setmetatable, raw.pcall
 local sort, tostring = table.sort, raw.tostring
 local check = host.check
 
@@ -18,26 +18,10 @@ local function pick(from, names)
   return out
 end
 
-local function timed(f)
-  return function(...)
-    check()
-    return f(...)
-  end
-end
-
 -- Text
 
 local strings = pick(string, "byte char format len lower reverse sub upper")
-for name, f in next, host.patterns do strings[name] = f end
-
-function strings.rep(s, n, sep)
-  check()
-  local one = #tostring(s) + (sep and #tostring(sep) or 0)
-  if type(n) == "number" and n * one > host.memory then
-    host.fail("string.rep: the result is longer than the memory limit of " .. host.memory // 1048576 .. " MB")
-  end
-  return string.rep(s, n, sep)
-end
+for name, f in next, host.strings do strings[name] = f end
 
 -- Methods of text go the same way; scripts get copies of the table and never this one.
 local metatable = getmetatable("")
@@ -104,7 +88,12 @@ local function settled(ok, ...)
   return ok, ...
 end
 function base.pcall(f, ...) return settled(pcall(f, ...)) end
-function base.xpcall(f, handler, ...) return settled(xpcall(f, handler, ...)) end
+-- The handler runs after the error, not within it: there, no clock would look.
+local function handled(handler, ok, ...)
+  if ok then return ok, ... end
+  return false, handler(...)
+end
+function base.xpcall(f, handler, ...) return handled(handler, settled(pcall(f, ...))) end
 
 function base.setmetatable(t, mt)
   if type(mt) == "table" and rawget(mt, "__gc") ~= nil then

@@ -35,8 +35,7 @@ impl Sandbox {
         let lent = lua.create_table()?;
         let clock = host.clock.clone();
         lent.raw_set("check", lua.create_function(move |_, ()| Ok(clock.check()?))?)?;
-        lent.raw_set("memory", host.limits.memory)?;
-        lent.raw_set("patterns", strings::functions(&lua, &host)?)?;
+        lent.raw_set("strings", strings::functions(&lua, &host)?)?;
         let fail = |_: &Lua, (message, hint): (String, Option<String>)| {
             let fault = Fault::new(message);
             Err::<(), _>(hint.map_or_else(|| fault.clone(), |h| fault.clone().hint(h)).into())
@@ -79,7 +78,9 @@ fn unknown(_: &Lua, (name, known): (mlua::Value, Vec<String>)) -> mlua::Result<(
     let fault = match WITHHELD.iter().find(|(n, _)| *n == name) {
         Some((_, why)) => Fault::new(format!("`{name}` is not available in scripts")).hint(*why),
         None => match crate::error::nearest(&name, known.iter().map(String::as_str)) {
-            Some(near) => Fault::new(format!("unknown global `{name}`")).hint(format!("did you mean `{near}`?")),
+            Some(near) => {
+                Fault::new(format!("unknown global `{name}`")).hint(format!("did you mean `{near}`?"))
+            }
             None => Fault::new(format!("unknown global `{name}`")).hint("write `local` before its first use"),
         },
     };

@@ -77,7 +77,8 @@ mod tests {
 
     #[test]
     fn brackets_and_optionals() {
-        let s = Signature::parse("(f: fun(g: Graph, p: table): Tensor, axis?: integer|integer[]): Tensor, table");
+        let s =
+            Signature::parse("(f: fun(g: Graph, p: table): Tensor, axis?: integer|integer[]): Tensor, table");
         assert_eq!(s.parameters.len(), 2);
         assert_eq!(s.parameters[0].ty, "fun(g: Graph, p: table): Tensor");
         assert_eq!(s.parameters[1], Parameter { name: "axis", optional: true, ty: "integer|integer[]" });

@@ -1,4 +1,5 @@
-//! `string.find`, `match`, `gmatch` and `gsub` over the matcher that keeps to the clock.
+//! The functions of `string` that may run long, kept to the clock and the memory limit: `find`, `match`,
+//! `gmatch`, `gsub` and `rep`.
 
 use crate::{
     Fault,
@@ -8,7 +9,7 @@ use crate::{
 use mlua::{IntoLua, Lua, LuaString, MultiValue, Table, Value};
 use std::{cell::Cell, rc::Rc};
 
-/// The four functions in a table.
+/// These functions in a table.
 pub(crate) fn functions(lua: &Lua, host: &Host) -> mlua::Result<Table> {
     let table = lua.create_table()?;
     for (name, find) in [("find", true), ("match", false)] {
@@ -49,6 +50,21 @@ pub(crate) fn functions(lua: &Lua, host: &Host) -> mlua::Result<Table> {
         replace(lua, &clock, most, (&text.as_bytes(), &pattern.as_bytes()), &by, n)
     };
     table.raw_set("gsub", lua.create_function(gsub)?)?;
+    let clock = host.clock.clone();
+    let rep = move |lua: &Lua, (text, n, between): (LuaString, i64, Option<LuaString>)| {
+        clock.check()?;
+        let n = usize::try_from(n).unwrap_or(0);
+        let (text, between) = (text.as_bytes().to_vec(), between.map_or(vec![], |b| b.as_bytes().to_vec()));
+        if (text.len() + between.len()).saturating_mul(n) > most {
+            let limit = most >> 20;
+            let message = format!("string.rep: the result is longer than the memory limit of {limit} MB");
+            return Err(Fault::new(message).into());
+        }
+        let mut out = [&text[..], &between[..]].concat().repeat(n);
+        out.truncate(out.len().saturating_sub(between.len()));
+        lua.create_string(out)
+    };
+    table.raw_set("rep", lua.create_function(rep)?)?;
     Ok(table)
 }
 

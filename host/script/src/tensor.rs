@@ -210,11 +210,11 @@ fn run(
     });
     let (args, operands) = lift(entry, parsed);
     let shapes = || {
-        let all: Vec<_> = operands.iter().map(|o| match o {
+        let all = operands.iter().map(|o| match o {
             Operand::Tensor(t) => t.describe(),
             Operand::Number(n) => n.as_scalar().unwrap_or_default().to_string(),
         });
-        all.collect::<Vec<_>>().join(", ")
+        all.collect::<Vec<String>>().join(", ")
     };
     let result = match trace {
         Some(trace) => traced(&trace, entry, &args, &operands),

@@ -94,6 +94,12 @@ impl TrainError {
         Self::RunFolder { path: path.to_owned(), message: message.into() }
     }
 
+    /// Wraps what Lua itself says, outside any script.
+    pub(crate) fn lua(error: mlua::Error) -> Self {
+        let fault = ekphrasis_script::Fault::new(error.to_string());
+        Self::Script(ekphrasis_script::ScriptError::new("the script engine", fault))
+    }
+
     /// Wraps a system error for `map_err`.
     pub fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();

@@ -1,7 +1,7 @@
 //! Evaluation of the captioner, and of the generator through the scorer.
 
 use crate::{Captions, Result, Role, TrainError, World, noise, rollout::Rollout};
-use ekphrasis_data::{Split, Vocabulary, formats::shapes::hard_distractors, stream};
+use ekphrasis_data::{Split, Vocabulary, hard_distractors, stream};
 use ekphrasis_runtime::DeviceTensor;
 use rand::{RngExt, seq::index::sample};
 use std::collections::{BTreeMap, HashMap};

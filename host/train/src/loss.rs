@@ -3,8 +3,7 @@
 use crate::{Mode, Result, Role, TrainError, World, calls::RoleCalls, rollout};
 use ekphrasis_data::Vocabulary;
 use ekphrasis_graph::{DType, Shape, ValueId};
-use ekphrasis_script::{Class, ClassDoc, Fault, ModelHandle, Tensor, Trace};
-use mlua::Lua;
+use ekphrasis_script::{Class, Fault, ModelHandle, Tensor, Trace};
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
 /// The fields of a batch that a loss can ask for: name, element type, what it holds.
@@ -99,8 +98,8 @@ fn fault(error: TrainError) -> mlua::Error {
     Fault::new(error.to_string()).into()
 }
 
-/// Registers the class `LossGraph`.
-pub fn register(lua: &Lua) -> mlua::Result<ClassDoc> {
+/// The class `LossGraph`.
+pub fn class() -> Class<LossGraph> {
     let fields = FIELDS.iter().map(|(n, _, d)| format!("`{n}`: {d}")).collect::<Vec<_>>().join("; ");
     let mut class =
         Class::<LossGraph>::new("LossGraph", "The training step under construction, in a loss script.")
@@ -164,5 +163,5 @@ pub fn register(lua: &Lua) -> mlua::Result<ClassDoc> {
         );
         class = class.field(role.name(), "ModelHandle", &doc, move |_, g| g.model(role).map_err(fault));
     }
-    class.register(lua)
+    class
 }

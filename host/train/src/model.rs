@@ -1,8 +1,9 @@
 //! Model plugins: a folder with `model.toml` and graphs, from ONNX files or built by `model.lua`.
 
 use crate::{Result, Role, Sizes, TrainError, error::suggestion, role};
-use ekphrasis_graph::{DType, Graph, Origin, Tensor};
-use ekphrasis_script::{Engine, Kind, ModelFacts};
+use ekphrasis_data::Vocabulary;
+use ekphrasis_graph::{DType, Graph, Tensor};
+use ekphrasis_script::{Engine, Kind};
 use serde::Deserialize;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -98,14 +99,15 @@ impl Model {
                 let path = inside(&name, folder, file)?;
                 let script = engine.load(Kind::Model, &path)?;
                 files.push(path);
-                let facts = ModelFacts {
-                    vocabulary: sizes.vocabulary,
-                    image_size: sizes.image,
-                    max_length: sizes.max_length,
-                    pad: i64::from(ekphrasis_data::Vocabulary::PAD),
-                    bos: i64::from(ekphrasis_data::Vocabulary::BOS),
-                    eos: i64::from(ekphrasis_data::Vocabulary::EOS),
-                };
+                let facts = [
+                    ("vocabulary", sizes.vocabulary),
+                    ("image_size", sizes.image),
+                    ("max_length", sizes.max_length),
+                    ("pad", Vocabulary::PAD as usize),
+                    ("bos", Vocabulary::BOS as usize),
+                    ("eos", Vocabulary::EOS as usize),
+                ];
+                let facts = facts.into_iter().map(|(n, v)| (n.to_owned(), v.into())).collect();
                 let params = serde_json::Value::Object(params.clone());
                 ekphrasis_script::build_model(engine, &script, &params, &facts, seed)?.graphs
             }
@@ -228,11 +230,6 @@ impl Model {
         }
         Ok(graph)
     }
-}
-
-/// Whether an initializer of `graph` is computed from, not a literal.
-pub(crate) fn is_initializer(graph: &Graph, id: ekphrasis_graph::ValueId) -> bool {
-    matches!(graph.value(id).origin, Origin::Initializer(_))
 }
 
 /// A file in the model's own folder.

@@ -61,7 +61,7 @@ impl PhaseRun {
     ) -> Result<Self> {
         let samples = phase.rollout.as_ref().map_or(1, |r| r.samples);
         let (script, params) = world.chosen(Kind::Loss, &phase.loss)?;
-        let losses = script.losses()?;
+        let losses = script.updates()?;
         let several = losses.len() > 1;
         let (mut updates, mut optimizers) = (vec![], BTreeMap::new());
         for loss in &losses {
@@ -164,11 +164,6 @@ impl PhaseRun {
         Ok(all)
     }
 
-    /// The phase's settings.
-    pub fn phase(&self) -> &Phase {
-        &self.phase
-    }
-
     /// Makes one step; gives what is worth recording.
     pub fn step(&mut self, total: u64) -> Result<Vec<(String, f64)>> {
         let (name, step) = (self.name.clone(), self.done + 1);
@@ -184,7 +179,7 @@ impl PhaseRun {
         let world = self.world.clone();
         let batch = self.batches.next()?;
         let mut values = vec![];
-        let mut feed = self.feed(&batch, &mut values)?;
+        let mut feed = self.feed(&batch)?;
         let sources = self.repaint(&batch, &mut feed)?;
         self.rewrite(&batch, &mut feed)?;
         self.reinforce(&sources, &mut feed, &mut values)?;
@@ -226,7 +221,7 @@ impl PhaseRun {
     }
 
     /// The batch as tensors.
-    fn feed(&self, batch: &Batch, _: &mut [(String, f64)]) -> Result<BTreeMap<String, DeviceTensor>> {
+    fn feed(&self, batch: &Batch) -> Result<BTreeMap<String, DeviceTensor>> {
         let mut feed = BTreeMap::new();
         let image = batch
             .image

@@ -4,8 +4,8 @@ use crate::{Captions, Choice, Result, Role, TrainError, World, calls::RoleCalls,
 use ekphrasis_data::{Split, Vocabulary};
 use ekphrasis_plugin::{Library, PluginError, RewardBatchView, RewardPlugin};
 use ekphrasis_runtime::DeviceTensor;
-use ekphrasis_script::{Class, ClassDoc, Fault, Kind, ModelHandle, ScriptError, Tensor};
-use mlua::{Lua, MetaMethod, MultiValue};
+use ekphrasis_script::{Class, Fault, Kind, ModelHandle, Script, ScriptError, Tensor, check_reward, uncounted};
+use mlua::MetaMethod;
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc};
 
 /// Where the picture of a row comes from.
@@ -106,21 +106,17 @@ impl RewardBatch {
 
 /// Scores a batch with a reward, a script or a compiled plugin.
 pub fn score(batch: RewardBatch, choice: &Choice) -> Result<Scored> {
-    let (lua, n) = (batch.world.engine.lua().clone(), batch.captions.len());
+    let lua = batch.world.engine.lua().clone();
     let world = batch.world.clone();
-    let held = lua.create_userdata_value(batch)?;
+    let held = lua.create_any_userdata(batch).map_err(TrainError::lua)?;
     let rewards = named(&world, &held, choice)?;
-    let batch = held.borrow::<RewardBatch>().map_err(ScriptError::from)?;
-    let values = rewards.as_f32()?;
-    if values.len() != n {
-        return Err(TrainError::config("reward", format!("expected {n} rewards, found {}", values.len())));
-    }
+    let batch = held.borrow::<RewardBatch>().map_err(TrainError::lua)?;
     let parts = batch.components.borrow().clone();
-    Ok(Scored { rewards: values, parts })
+    Ok(Scored { rewards, parts })
 }
 
 /// The rewards of one named reward.
-fn named(world: &Rc<World>, held: &mlua::AnyUserData, choice: &Choice) -> Result<Tensor> {
+fn named(world: &Rc<World>, held: &mlua::AnyUserData, choice: &Choice) -> Result<Vec<f32>> {
     if world.layout.script(Kind::Reward, &choice.script).is_err()
         && let Some(values) = compiled(world, held, choice)?
     {
@@ -128,16 +124,22 @@ fn named(world: &Rc<World>, held: &mlua::AnyUserData, choice: &Choice) -> Result
     }
     let (script, params) = world.chosen(Kind::Reward, choice)?;
     let params = world.engine.value(&params)?;
-    let results: MultiValue =
-        world.engine.call(&script, "score", (held.clone(), params)).map_err(|e| note(e, held))?;
-    let mut results = results.into_iter();
-    let n = held.borrow::<RewardBatch>().map_err(ScriptError::from)?.captions.len();
-    let scores = results.next().unwrap_or(mlua::Value::Nil);
-    let values = script.check_scores(&scores, n).map_err(|e| note(e, held))?;
-    if let Some(mlua::Value::Table(parts)) = results.next() {
-        components(held, &script, &parts, n)?;
+    let results = world.engine.call(&script, "score", (held.clone(), params)).map_err(|e| note(e, held))?;
+    let n = held.borrow::<RewardBatch>().map_err(TrainError::lua)?.captions.len();
+    let (scores, parts) = check_reward(&results, n).map_err(|f| note(located(&script, f), held))?;
+    let batch = held.borrow::<RewardBatch>().map_err(TrainError::lua)?;
+    for part in parts {
+        let mean = part.values.iter().map(|v| f64::from(*v)).sum::<f64>() / n.max(1) as f64;
+        let mut all = batch.components.borrow_mut();
+        all.insert(format!("reward.{}", part.name), mean);
+        all.insert(format!("reward.{}.weight", part.name), part.weight);
     }
-    Ok(Tensor::Eager(DeviceTensor::from_f32(&[n], values)?))
+    Ok(scores)
+}
+
+/// The result of `score` is wrong, not a line of the script.
+fn located(script: &Script, fault: Fault) -> ScriptError {
+    script.error(fault.at("what `score` returned"))
 }
 
 /// Adds to an error what the reward was looking at.
@@ -156,29 +158,8 @@ fn note(error: ScriptError, held: &mlua::AnyUserData) -> ScriptError {
     }
 }
 
-/// Notes the means of components `{ name = { value = ..., weight = ... } }`.
-fn components(
-    held: &mlua::AnyUserData,
-    script: &ekphrasis_script::Script,
-    parts: &mlua::Table,
-    n: usize,
-) -> Result<()> {
-    let batch = held.borrow::<RewardBatch>().map_err(ScriptError::from)?;
-    for pair in parts.pairs::<String, mlua::Table>() {
-        let (name, part) = pair.map_err(ScriptError::from)?;
-        let value: mlua::Value = part.get("value").map_err(ScriptError::from)?;
-        let weight: f64 = part.get("weight").map_err(ScriptError::from)?;
-        let values = script.check_scores(&value, n)?;
-        let mean = values.iter().map(|v| f64::from(*v)).sum::<f64>() / n.max(1) as f64;
-        let mut all = batch.components.borrow_mut();
-        all.insert(format!("reward.{name}"), mean);
-        all.insert(format!("reward.{name}.weight"), weight);
-    }
-    Ok(())
-}
-
 /// The rewards of a compiled plugin, if there is one of that name.
-fn compiled(world: &Rc<World>, held: &mlua::AnyUserData, choice: &Choice) -> Result<Option<Tensor>> {
+fn compiled(world: &Rc<World>, held: &mlua::AnyUserData, choice: &Choice) -> Result<Option<Vec<f32>>> {
     let key = serde_json::to_string(choice).unwrap_or_default();
     if !world.compiled.borrow().contains_key(&key) {
         let search = [world.layout.root.join("plugins")];
@@ -202,7 +183,7 @@ fn compiled(world: &Rc<World>, held: &mlua::AnyUserData, choice: &Choice) -> Res
         let plugin = RewardPlugin::create(&library, &choice.script, &params)?;
         world.compiled.borrow_mut().insert(key.clone(), plugin);
     }
-    let batch = held.borrow::<RewardBatch>().map_err(ScriptError::from)?;
+    let batch = held.borrow::<RewardBatch>().map_err(TrainError::lua)?;
     let mut plugins = world.compiled.borrow_mut();
     let Some(plugin) = plugins.get_mut(&key) else { return Ok(None) };
     let columns = batch.captions.longest();
@@ -235,8 +216,7 @@ fn compiled(world: &Rc<World>, held: &mlua::AnyUserData, choice: &Choice) -> Res
         },
         step: batch.step,
     })?;
-    let scores: Vec<f32> = scores.into_iter().map(|s| s as f32).collect();
-    Ok(Some(Tensor::Eager(DeviceTensor::from_f32(&[scores.len()], scores)?)))
+    Ok(Some(scores.into_iter().map(|s| s as f32).collect()))
 }
 
 fn fault(error: TrainError) -> mlua::Error {
@@ -247,8 +227,15 @@ fn fault(error: TrainError) -> mlua::Error {
     }
 }
 
-/// Registers the class `RewardBatch`.
-pub fn register(lua: &Lua) -> mlua::Result<ClassDoc> {
+/// Another reward, from within one.
+fn another(lua: &mlua::Lua, held: &mlua::AnyUserData, choice: Choice) -> mlua::Result<Tensor> {
+    let world = held.borrow::<RewardBatch>()?.world.clone();
+    let values = uncounted(lua, || named(&world, held, &choice)).map_err(fault)?;
+    DeviceTensor::from_f32(&[values.len()], values).map(Tensor::Eager).map_err(|e| fault(e.into()))
+}
+
+/// The class `RewardBatch`.
+pub fn class() -> Class<RewardBatch> {
     let mut class = Class::<RewardBatch>::new("RewardBatch", "Sampled captions with their pictures and references, in a reward script.")
         .operator(MetaMethod::Len, "len: integer", |_, batch: mlua::UserDataRef<RewardBatch>| Ok(batch.captions.len()))
         .method("samples", "(): integer", "Captions for each picture.", |_, b, ()| Ok(b.samples))
@@ -291,18 +278,16 @@ pub fn register(lua: &Lua) -> mlua::Result<ClassDoc> {
             let values = crate::noise::normal(b.seed, "reward", b.step, n * z);
             DeviceTensor::from_f32(&[n, z], values).map(Tensor::Eager).map_err(|e| fault(e.into()))
         })
-        .operator_method("reward", "(name: string, params?: table): Tensor", "f32[N]: another reward, a script or a compiled plugin, by name.",
+        .method_on("reward", "(name: string, params?: table): Tensor", "f32[N]: another reward, a script or a compiled plugin, by name.",
             |lua, held: mlua::AnyUserData, (name, params): (String, Option<mlua::Value>)| {
-                let params: serde_json::Map<String, serde_json::Value> = match params {
+                let params = match params {
                     Some(value) => mlua::LuaSerdeExt::from_value(lua, value)?,
                     None => serde_json::Map::new(),
                 };
-                let world = held.borrow::<RewardBatch>()?.world.clone();
-                named(&world, &held, &Choice { script: name, params }).map_err(fault)
+                another(lua, &held, Choice { script: name, params })
             })
-        .operator_method("similarity", "(): Tensor", "f32[N]: the reward `similarity`.", |_, held: mlua::AnyUserData, ()| {
-            let world = held.borrow::<RewardBatch>()?.world.clone();
-            named(&world, &held, &Choice { script: "similarity".into(), params: serde_json::Map::new() }).map_err(fault)
+        .method_on("similarity", "(): Tensor", "f32[N]: the reward `similarity`.", |lua, held: mlua::AnyUserData, ()| {
+            another(lua, &held, Choice { script: "similarity".into(), params: serde_json::Map::new() })
         });
     for role in Role::ALL {
         let doc = format!("The {role}: calling its graphs runs them with the current weights.");
@@ -312,5 +297,5 @@ pub fn register(lua: &Lua) -> mlua::Result<ClassDoc> {
             Ok(ModelHandle(Rc::new(RoleCalls { world, role, train: false, loss })))
         });
     }
-    class.register(lua)
+    class
 }

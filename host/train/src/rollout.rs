@@ -4,7 +4,7 @@ use crate::{Captions, Choice, Result, Role, TrainError, World, bound::Bound, bou
 use ekphrasis_data::Vocabulary;
 use ekphrasis_graph::{DType, Dim, Graph, Tensor as Constant, ValueId};
 use ekphrasis_runtime::{DeviceTensor, SessionOptions};
-use ekphrasis_script::{Kind, Script, Tensor, Trace};
+use ekphrasis_script::{Fault, Kind, Script, Tensor, Trace};
 use std::collections::HashMap;
 
 /// How the next token is chosen.
@@ -52,7 +52,7 @@ impl Rollout {
     pub fn new(world: &World, choice: &Choice, samples: usize, averaged: bool) -> Result<Self> {
         let model = world.model(Role::Captioner)?;
         let script = world.script(Kind::Policy, &choice.script)?;
-        let params = world.engine.params(&script, &choice.params)?;
+        let params = script.params(&serde_json::Value::Object(choice.params.clone()))?;
         let (mut states, mut memories) = (vec![], vec![]);
         let source = model.graph("step")?;
         for input in source.inputs() {
@@ -134,7 +134,7 @@ impl Rollout {
             }
             let mut results: HashMap<String, DeviceTensor> = binding.run()?.into_iter().collect();
             tokens = match &self.policy {
-                Policy::Traced => take(&mut results, "token")?.to_i64()?,
+                Policy::Traced => take(&mut results, "chosen")?.to_i64()?,
                 Policy::Eager(script, params) => {
                     let logits = take(&mut results, "logits")?;
                     eager(world, script, params, &tokens, logits, draws, t)?
@@ -186,6 +186,12 @@ fn take(results: &mut HashMap<String, DeviceTensor>, name: &str) -> Result<Devic
         .ok_or_else(|| TrainError::config("models.captioner", format!("its step gave no `{name}`")))
 }
 
+/// The tensor that a policy returned.
+fn returned(script: &Script, values: &mlua::MultiValue) -> Result<Tensor> {
+    let first = values.get(0).and_then(Tensor::from_value);
+    Ok(first.ok_or_else(|| script.error(Fault::new("`sample`: expected it to return a tensor of tokens i64[B]")))?)
+}
+
 /// The next tokens by calling the policy with numbers.
 fn eager(
     world: &World,
@@ -197,14 +203,13 @@ fn eager(
     t: usize,
 ) -> Result<Vec<i64>> {
     let lua = world.engine.lua();
-    let state = lua.create_table().map_err(ekphrasis_script::ScriptError::from)?;
-    state.set("step", t).map_err(ekphrasis_script::ScriptError::from)?;
+    let state = lua.create_table().map_err(TrainError::lua)?;
+    state.set("step", t).map_err(TrainError::lua)?;
     let params = world.engine.value(params)?;
     let args = (Tensor::Eager(logits), state, Tensor::Eager(noise), params);
-    let chosen: Tensor = world.engine.call(script, "sample", args)?;
-    let Tensor::Eager(chosen) = chosen else {
-        return Err(TrainError::config("policy", "expected numbers, found a traced tensor"));
-    };
+    let chosen = world.engine.call(script, "sample", args)?;
+    let chosen = returned(script, &chosen)?;
+    let chosen = chosen.eager("the policy").map_err(|f| script.error(f))?;
     let mut tokens = chosen.to_i64()?;
     let vocabulary = world.sizes.vocabulary as i64;
     if tokens.len() != before.len() || tokens.iter().any(|t| !(0..vocabulary).contains(t)) {
@@ -289,12 +294,12 @@ fn step_graph(world: &World, policy: Option<(&Script, &serde_json::Value)>) -> R
             let noise = graph.input("noise", DType::F32, vec!["B".into(), 1usize.into()])?;
             let trace = Trace::new(graph);
             let lua = world.engine.lua();
-            let state = lua.create_table().map_err(ekphrasis_script::ScriptError::from)?;
+            let state = lua.create_table().map_err(TrainError::lua)?;
             let params = world.engine.value(params)?;
             let args = (trace.tensor(logits), state, trace.tensor(noise), params);
-            let chosen: Tensor = world.engine.call(script, "sample", args)?;
-            let chosen = chosen.id_in(&trace)?;
-            graph = trace.into_graph();
+            let chosen = world.engine.call(script, "sample", args)?;
+            let chosen = returned(script, &chosen)?.id_in(&trace).map_err(|f| script.error(f))?;
+            graph = trace.graph();
             let value = graph.value(chosen).clone();
             let fits = value.dtype == DType::I64 && value.shape.as_ref().is_some_and(|s| s.len() == 1);
             if !fits {
@@ -309,7 +314,7 @@ fn step_graph(world: &World, policy: Option<(&Script, &serde_json::Value)>) -> R
             let (ended, empty) = (graph.equal(token, eos)?, graph.equal(token, pad)?);
             let done = graph.or(ended, empty)?;
             let token = graph.select(done, pad, chosen)?;
-            graph.output("token", token)?;
+            graph.output("chosen", token)?;
         }
     }
     for (name, value) in next {

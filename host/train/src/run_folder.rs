@@ -1,11 +1,10 @@
 //! The folder of a run: what it ran, how far it got, what came out.
 
 use crate::{Config, Layout, Result, TrainError, files};
-use fs4::fs_std::FileExt;
 use serde_json::json;
 use std::{
     collections::BTreeMap,
-    fs::File,
+    fs::{File, TryLockError},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -56,13 +55,13 @@ impl RunFolder {
         let file = path.join("run.lock");
         let lock = File::options().create(true).truncate(false).write(true).open(&file);
         let lock = lock.map_err(TrainError::io("open", &file))?;
-        match FileExt::try_lock_exclusive(&lock) {
-            Ok(true) => Ok(Self { path, _lock: lock }),
-            Ok(false) => Err(TrainError::folder(
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path, _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(TrainError::folder(
                 &path,
                 "another process is using this run\nhint: wait until it ends, or choose another folder with `--out`",
             )),
-            Err(e) => Err(TrainError::io("lock", &file)(e)),
+            Err(TryLockError::Error(e)) => Err(TrainError::io("lock", &file)(e)),
         }
     }
 

@@ -1,7 +1,7 @@
 //! What a schedule script sees.
 
 use crate::{Result, TrainError, runner::Runner};
-use ekphrasis_script::{Class, ClassDoc, Fault, Kind};
+use ekphrasis_script::{Class, Fault, Kind, uncounted};
 use mlua::{Lua, LuaSerdeExt, Value as LuaValue};
 use serde_json::{Map, Value};
 use std::{cell::RefCell, rc::Rc};
@@ -17,9 +17,9 @@ pub fn run(runner: &Rc<RefCell<Runner>>) -> Result<Value> {
         .engine
         .lua()
         .create_any_userdata(ScheduleHost(runner.clone()))
-        .map_err(ekphrasis_script::ScriptError::from)?;
+        .map_err(TrainError::lua)?;
     let params = world.engine.value(&params)?;
-    let outcome: Result<LuaValue, _> = world.engine.call(&script, "run", (host, params));
+    let outcome = world.engine.call(&script, "run", (host, params));
     if let Err(error) = outcome {
         // A stop is no error of the script.
         return Err(match world.stop.load(std::sync::atomic::Ordering::Relaxed) {
@@ -44,8 +44,8 @@ fn object(lua: &Lua, value: Option<LuaValue>) -> mlua::Result<Map<String, Value>
     }
 }
 
-/// Registers the class `ScheduleHost`.
-pub fn register(lua: &Lua) -> mlua::Result<ClassDoc> {
+/// The class `ScheduleHost`.
+pub fn class() -> Class<ScheduleHost> {
     Class::<ScheduleHost>::new(
         "ScheduleHost",
         "The host of a schedule. Its calls are recorded: after a kill the schedule runs again from its top, finished \
@@ -59,7 +59,7 @@ pub fn register(lua: &Lua) -> mlua::Result<ClassDoc> {
          on with its optimiser and with new batches.",
         |lua, host, (phase, set): (String, Option<LuaValue>)| {
             let set = object(lua, set)?;
-            let result = host.0.borrow_mut().train(&phase, &set).map_err(fault)?;
+            let result = uncounted(lua, || host.0.borrow_mut().train(&phase, &set)).map_err(fault)?;
             lua.to_value(&result)
         },
     )
@@ -70,7 +70,7 @@ pub fn register(lua: &Lua) -> mlua::Result<ClassDoc> {
          `captioner.<label>.<split>.<metric>` in the summary.",
         |lua, host, (label, splits): (String, Option<Vec<String>>)| {
             let splits = splits.unwrap_or_else(|| vec!["val".to_owned()]);
-            let result = host.0.borrow_mut().evaluate(&label, &splits).map_err(fault)?;
+            let result = uncounted(lua, || host.0.borrow_mut().evaluate(&label, &splits)).map_err(fault)?;
             lua.to_value(result.get("splits").unwrap_or(&Value::Null))
         },
     )
@@ -80,7 +80,7 @@ pub fn register(lua: &Lua) -> mlua::Result<ClassDoc> {
         "R-precision of the generator by the scorer on a split (`val` unless given), noted as `gan.<metric>`.",
         |lua, host, split: Option<String>| {
             let split = split.unwrap_or_else(|| "val".to_owned());
-            let result = host.0.borrow_mut().evaluate_gan(&split).map_err(fault)?;
+            let result = uncounted(lua, || host.0.borrow_mut().evaluate_gan(&split)).map_err(fault)?;
             lua.to_value(&result)
         },
     )
@@ -89,7 +89,7 @@ pub fn register(lua: &Lua) -> mlua::Result<ClassDoc> {
         "(label: string)",
         "Draws a sheet of samples into `samples/<label>.png`: pictures, what the generator paints from their captions, \
          and the captions of each evaluation so far.",
-        |_, host, label: String| host.0.borrow_mut().samples(&label).map(|_| ()).map_err(fault),
+        |lua, host, label: String| uncounted(lua, || host.0.borrow_mut().samples(&label)).map(|_| ()).map_err(fault),
     )
     .method("has_phase", "(name: string): boolean", "Whether the config has this phase.", |_, host, name: String| {
         Ok(host.0.borrow().world.config.phases.contains_key(&name))
@@ -104,5 +104,4 @@ pub fn register(lua: &Lua) -> mlua::Result<ClassDoc> {
         host.0.borrow().world.note(&text);
         Ok(())
     })
-    .register(lua)
 }

@@ -8,9 +8,9 @@ use crate::{
 };
 use ekphrasis_grad::{OptimizerSpec, optimizer};
 use ekphrasis_graph::{DType, Graph, ValueId};
-use ekphrasis_runtime::{DeviceTensor, SessionOptions};
-use ekphrasis_script::{Script, Tensor};
-use mlua::{Function, Value};
+use ekphrasis_runtime::{DeviceTensor, SessionOptions, Slot};
+use ekphrasis_script::{Fault, Script, check_loss};
+use mlua::Function;
 use std::{collections::BTreeMap, rc::Rc};
 
 /// The state of an optimiser: for each of its vectors two buffers that swap.
@@ -26,9 +26,9 @@ impl OptimizerState {
     /// All zeros, for `len` numbers.
     pub fn new(spec: &OptimizerSpec, len: usize) -> Result<Self> {
         let mut buffers = vec![];
-        for name in spec.state_names() {
+        for name in spec.states() {
             let zeros = || DeviceTensor::zeros(DType::F32, &[len]);
-            buffers.push((name.to_owned(), [zeros()?, zeros()?]));
+            buffers.push(((*name).to_owned(), [zeros()?, zeros()?]));
         }
         Ok(Self { buffers, now: 0, updates: 0 })
     }
@@ -58,19 +58,19 @@ impl OptimizerState {
 pub fn spec(optimizer: &Optimizer) -> OptimizerSpec {
     let kind = match optimizer.kind {
         OptimizerKind::Sgd => {
-            ekphrasis_grad::OptimizerKind::Sgd { momentum: optimizer.beta1 as f32, nesterov: false }
+            ekphrasis_grad::OptimizerKind::Sgd { momentum: optimizer.beta1, nesterov: false }
         }
         OptimizerKind::Adam => ekphrasis_grad::OptimizerKind::Adam,
         OptimizerKind::Adamw => ekphrasis_grad::OptimizerKind::AdamW,
     };
     OptimizerSpec {
         kind,
-        beta1: optimizer.beta1 as f32,
-        beta2: optimizer.beta2 as f32,
-        epsilon: optimizer.epsilon as f32,
-        weight_decay: optimizer.weight_decay as f32,
-        clip_norm: optimizer.clip_norm.map(|c| c as f32),
-        average: optimizer.average.map(|a| a as f32),
+        beta1: optimizer.beta1,
+        beta2: optimizer.beta2,
+        epsilon: optimizer.epsilon,
+        weight_decay: optimizer.weight_decay,
+        clip_norm: optimizer.clip_norm,
+        average: optimizer.average,
     }
 }
 
@@ -220,23 +220,25 @@ fn step_graph(world: &Rc<World>, update: &Update, optimizer: &Optimizer) -> Resu
         mode: update.mode,
         samples: update.samples,
     };
-    let g = world.engine.lua().create_any_userdata(g).map_err(ekphrasis_script::ScriptError::from)?;
+    let g = world.engine.lua().create_any_userdata(g).map_err(TrainError::lua)?;
     let params = world.engine.value(update.params)?;
-    let result: Value = world.engine.call_function(update.script, update.function, (g, params))?;
-    let (value, extras) = scalars(&result, &loss, update)?;
+    let result = world.engine.call_function(update.script, update.function, (g, params))?;
+    let fail = |f: Fault| update.script.error(f.at(&format!("what the loss of `{}` returned", update.name)));
+    let (value, extras) = check_loss(&result).map_err(fail)?;
+    let value = value.id_in(&loss.trace).map_err(fail)?;
     let statistics = loss.statistics(role);
     // The trace may still be held by Lua until the next collection.
     let mut graph = loss.trace.with(|g| g.clone());
 
-    let layout: Vec<(String, usize, Vec<usize>)> = {
+    let layout: Vec<Slot> = {
         let weights = world.weights.borrow();
         let own = weights.get(&role).ok_or_else(|| TrainError::config("models", "a role has no weights"))?;
         own.trainable.current().offsets().to_vec()
     };
     let total: usize = world.weights.borrow()[&role].trainable.current().len_padded();
     let mut wrt = vec![];
-    for (name, ..) in &layout {
-        wrt.push(graph.find(&format!("{role}/{name}")));
+    for slot in &layout {
+        wrt.push(graph.find(&format!("{role}/{}", slot.name)));
     }
     let present: Vec<ValueId> = wrt.iter().flatten().copied().collect();
     if present.is_empty() {
@@ -246,39 +248,23 @@ fn step_graph(world: &Rc<World>, update: &Update, optimizer: &Optimizer) -> Resu
     }
     let mut gradients = ekphrasis_grad::gradient(&mut graph, value, None, &present)?.into_iter();
     let mut parts = vec![];
-    for ((_, offset, dims), id) in layout.iter().zip(&wrt) {
-        let gradient = id.and_then(|_| gradients.next().flatten());
-        parts.push(optimizer::Part { offset: *offset, len: dims.iter().product(), gradient });
+    for (i, (slot, id)) in layout.iter().zip(&wrt).enumerate() {
+        let end = layout.get(i + 1).map_or(total, |next| next.offset);
+        let grad = id.and_then(|_| gradients.next().flatten());
+        parts.push(optimizer::Part { grad, len: slot.len(), padding: end - slot.offset - slot.len() });
     }
-    let flat_gradient = optimizer::flatten(&mut graph, &parts, total)?;
+    let grad = optimizer::flatten_gradients(&mut graph, &parts)?;
 
-    let flat_dims = || Some(vec![total.into()]);
-    let flat = graph.input("flat", DType::F32, flat_dims())?;
-    let rate = graph.input("rate", DType::F32, Some(vec![]))?;
-    let count = graph.input("count", DType::F32, Some(vec![]))?;
+    let mut vector = |name: &str| graph.input(name, DType::F32, vec![total.into()]);
+    let w = vector("flat")?;
     let spec = spec(optimizer);
-    let mut states = BTreeMap::new();
-    for name in spec.state_names() {
-        states.insert(name.to_owned(), graph.input(name, DType::F32, flat_dims())?);
-    }
-    let average = match spec.average {
-        Some(_) => Some(graph.input("average", DType::F32, flat_dims())?),
-        None => None,
-    };
-    let out = optimizer::emit(
-        &mut graph,
-        &spec,
-        optimizer::Inputs {
-            weights: flat,
-            gradient: flat_gradient,
-            states: &states,
-            average,
-            rate,
-            step: count,
-            decay_mask: None,
-        },
-    )?;
-    graph.output("flat.next", out.weights)?;
+    let states = spec.states().iter().map(|name| vector(name)).collect::<Result<_, _>>()?;
+    let average = spec.average.map(|_| vector("average")).transpose()?;
+    let lr = graph.input("rate", DType::F32, vec![])?;
+    let step = graph.input("count", DType::F32, vec![])?;
+    let inputs = optimizer::OptimizerInputs { w, grad, states, average, lr, step, decay_mask: None };
+    let out = optimizer::emit(&mut graph, &spec, &inputs)?;
+    graph.output("flat.next", out.w)?;
     for (name, value) in out.states {
         graph.output(&format!("{name}.next"), value)?;
     }
@@ -293,56 +279,16 @@ fn step_graph(world: &Rc<World>, update: &Update, optimizer: &Optimizer) -> Resu
     // All that is reported in one small vector.
     let mut metrics = vec!["loss".to_owned()];
     let mut reported = vec![graph.unsqueeze(value, &[0])?];
-    for (name, id) in extras {
+    for (name, tensor) in extras {
+        let id = tensor.id_in(&loss.trace).map_err(fail)?;
         metrics.push(name);
         reported.push(graph.unsqueeze(id, &[0])?);
     }
     metrics.push("gradient_norm".into());
-    reported.push(graph.unsqueeze(out.gradient_norm, &[0])?);
+    reported.push(graph.unsqueeze(out.grad_norm, &[0])?);
     let report = graph.concat(&reported, 0)?;
     graph.output("report", report)?;
     Ok((graph, Built { metrics, statistics: names }))
-}
-
-/// The loss and what else the script wants reported, as scalars of the trace.
-fn scalars(result: &Value, loss: &LossTrace, update: &Update) -> Result<(ValueId, Vec<(String, ValueId)>)> {
-    let wrong = |what: String| {
-        let message =
-            format!("{what}\nhint: return the loss, or {{ loss = ..., other = ... }}, each a tensor f32[]");
-        TrainError::from(ekphrasis_script::ScriptError::new(
-            &update.script.path().display().to_string(),
-            ekphrasis_script::Fault::new(message),
-        ))
-    };
-    let scalar = |name: &str, value: &Value| -> Result<ValueId> {
-        let tensor = value.as_userdata().and_then(|u| u.borrow::<Tensor>().ok());
-        let tensor = tensor
-            .ok_or_else(|| wrong(format!("`{name}`: expected a tensor, found a {}", value.type_name())))?;
-        let id = tensor.id_in(&loss.trace).map_err(ekphrasis_script::ScriptError::from)?;
-        loss.trace.with(|g| {
-            let value = g.value(id);
-            let fits = value.dtype == DType::F32 && value.shape.as_ref().is_some_and(Vec::is_empty);
-            if fits {
-                Ok(id)
-            } else {
-                Err(wrong(format!("`{name}`: expected f32[], found {}", value.describe())))
-            }
-        })
-    };
-    let Value::Table(table) = result else { return Ok((scalar("loss", result)?, vec![])) };
-    let mut extras = BTreeMap::new();
-    let mut main = None;
-    for pair in table.pairs::<String, Value>() {
-        let (name, value) = pair.map_err(ekphrasis_script::ScriptError::from)?;
-        let id = scalar(&name, &value)?;
-        if name == "loss" {
-            main = Some(id);
-        } else {
-            extras.insert(name, id);
-        }
-    }
-    let main = main.ok_or_else(|| wrong("the table has no `loss`".into()))?;
-    Ok((main, extras.into_iter().collect()))
 }
 
 /// Flat buffers of one layout, for the moving average of a role that starts to need one.

@@ -2,7 +2,7 @@
 
 use crate::{Model, Result, Role, TrainError};
 use ekphrasis_graph::Tensor;
-use ekphrasis_runtime::{Arena, DeviceTensor, Runtime};
+use ekphrasis_runtime::{Arena, DeviceTensor, Runtime, Slot};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// Two arenas of one layout: steps read the current one and write the other, then they swap.
@@ -43,7 +43,7 @@ impl Double {
     /// Sets the current values by name; tensors that are not named keep theirs.
     pub fn set(&self, values: &BTreeMap<String, Arc<Tensor>>) -> Result<()> {
         let mut flat = self.current().read()?;
-        for (name, offset, dims) in self.current().offsets() {
+        for Slot { name, offset, dims } in self.current().offsets() {
             let Some(tensor) = values.get(name) else { continue };
             let found = tensor.to_f32().filter(|_| tensor.dims() == dims.as_slice());
             let data = found.ok_or_else(|| {
@@ -61,7 +61,7 @@ impl Double {
     pub fn get(&self) -> Result<BTreeMap<String, Arc<Tensor>>> {
         let flat = self.current().read()?;
         let mut values = BTreeMap::new();
-        for (name, offset, dims) in self.current().offsets() {
+        for Slot { name, offset, dims } in self.current().offsets() {
             let len: usize = dims.iter().product();
             values.insert(name.clone(), Arc::new(Tensor::from_f32(dims, &flat[*offset..offset + len])?));
         }

@@ -13,7 +13,7 @@ use ekphrasis_grad::RunningStatistic;
 use ekphrasis_graph::Graph;
 use ekphrasis_plugin::RewardPlugin;
 use ekphrasis_runtime::{DeviceTensor, Runtime};
-use ekphrasis_script::{ClassDoc, Engine, Kind, Script};
+use ekphrasis_script::{Engine, Kind, Script};
 use std::{
     cell::RefCell,
     collections::{BTreeMap, HashMap},
@@ -43,7 +43,13 @@ impl Layout {
     }
 
     fn scripts(&self, kind: Kind) -> PathBuf {
-        self.root.join("scripts").join(kind.folder())
+        let folder = match kind {
+            Kind::Policy => "policies".to_owned(),
+            Kind::Loss => "losses".to_owned(),
+            Kind::Study => "studies".to_owned(),
+            other => format!("{}s", other.name()),
+        };
+        self.root.join("scripts").join(folder)
     }
 
     /// The file of a script; an error names the nearest one there is.
@@ -116,6 +122,7 @@ pub struct World {
     forwards: RefCell<HashMap<(Role, String), Rc<RefCell<Forward>>>>,
     training: RefCell<HashMap<(Role, String), TrainingGraph>>,
     splits: RefCell<HashMap<String, Arc<Split>>>,
+    chosen: RefCell<HashMap<String, (Script, serde_json::Value)>>,
     /// Compiled rewards, kept because making one loads a library.
     pub(crate) compiled: RefCell<HashMap<String, RewardPlugin>>,
     /// Document frequencies and prepared references.
@@ -172,6 +179,7 @@ impl World {
             forwards: RefCell::default(),
             training: RefCell::default(),
             splits: RefCell::default(),
+            chosen: RefCell::default(),
             compiled: RefCell::default(),
             scoring,
             observer: RefCell::new(observer),
@@ -210,8 +218,13 @@ impl World {
 
     /// A script and its parameters.
     pub fn chosen(&self, kind: Kind, choice: &Choice) -> Result<(Script, serde_json::Value)> {
+        let key = format!("{} {}", kind.name(), serde_json::to_string(choice).unwrap_or_default());
+        if let Some(known) = self.chosen.borrow().get(&key) {
+            return Ok(known.clone());
+        }
         let script = self.script(kind, &choice.script)?;
-        let params = self.engine.params(&script, &choice.params)?;
+        let params = script.params(&serde_json::Value::Object(choice.params.clone()))?;
+        self.chosen.borrow_mut().insert(key, (script.clone(), params.clone()));
         Ok((script, params))
     }
 
@@ -291,13 +304,12 @@ impl World {
     }
 }
 
-/// Registers what scripts can call, and gives what is written about it.
-pub fn classes(engine: &Engine) -> Result<Vec<ClassDoc>> {
-    let lua = engine.lua();
-    let register = || -> mlua::Result<Vec<ClassDoc>> {
-        Ok(vec![loss::register(lua)?, reward::register(lua)?, schedule::register(lua)?])
-    };
-    Ok(register().map_err(ekphrasis_script::ScriptError::from)?)
+/// Registers what scripts can call.
+pub fn classes(engine: &Engine) -> Result<()> {
+    engine.register(loss::class())?;
+    engine.register(reward::class())?;
+    engine.register(schedule::class())?;
+    Ok(())
 }
 
 /// Every inherited parameter must be there, with the same shape.

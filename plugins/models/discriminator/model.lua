@@ -30,7 +30,7 @@ return {
     joint = 128, -- width where picture and caption meet
     hidden = 64, -- width of the layer before the score
     embedding = 128, -- of the scorer
-    text = { dim = 96, heads = 4, layers = 2 }, -- of the scorer
+    text = { dim = 96, heads = 4, layers = 1 }, -- of the scorer
   },
   build = function(m, p)
     m:graph("judge", function(g)

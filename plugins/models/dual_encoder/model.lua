@@ -43,7 +43,7 @@ return {
   params = {
     embedding = 128, -- width of the space
     image = { dim = 96, channels = 32, hidden = 256 }, -- last and first convolution, layer before the space
-    text = { dim = 96, heads = 4, layers = 2 }, -- the same in generator and discriminator
+    text = { dim = 96, heads = 4, layers = 1 }, -- the same in generator and discriminator
   },
   build = function(m, p)
     m:graph("image", function(g)

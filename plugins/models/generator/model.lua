@@ -30,7 +30,7 @@ return {
     condition = 128, -- width of the caption beside it
     channels = { 128, 64, 48, 24 }, -- of each map from the smallest; larger pictures repeat the first
     embedding = 128, -- of the scorer
-    text = { dim = 96, heads = 4, layers = 2 }, -- of the scorer
+    text = { dim = 96, heads = 4, layers = 1 }, -- of the scorer
   },
   build = function(m, p)
     local size, doublings = p.image_size, 0

@@ -33,7 +33,7 @@ pub(super) const ROWS: &[Row] = &[
     ),
     row("Selu", Broadcast, |c| times(c, selu), kinked),
     row("Softplus", Broadcast, |c| times(c, softplus), one),
-    row("HardSigmoid", Broadcast, |c| hard_sigmoid(c), kinked),
+    row("HardSigmoid", Broadcast, hard_sigmoid, kinked),
     row("Erf", Broadcast, |c| times(c, erf), || vec![Case::of([any(&[2, 3])]).single()]),
     row("Abs", Broadcast, |c| times(c, abs), kinked),
     row("Reciprocal", Broadcast, reciprocal, || vec![Case::of([positive(&[2, 3])])]),

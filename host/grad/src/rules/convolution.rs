@@ -107,12 +107,9 @@ fn data_gradient(c: &mut Ctx, dy: ValueId, window: &Window, group: i64) -> Resul
         (0..n).map(|i| extra[i].min(window.strides[i].max(window.dilations[i]) - 1)).collect();
     attrs.insert("output_padding".into(), allowed.clone().into());
     let dx = first(c.g.add_node("ConvTranspose", &[Some(dy), Some(w)], attrs, 1)?);
-    let rest: Vec<i64> = extra.iter().zip(&allowed).map(|(e, a)| e - a).collect();
-    let Some(dx) = dx.filter(|_| rest.iter().any(|r| *r > 0)) else { return Ok(dx) };
-    let pads = [vec![0; 4 + n], rest].concat();
-    let pads = c.g.int_list(&pads);
-    let zero = c.g.scalar_like(dx, 0.0);
-    Ok(Some(c.g.op("Pad", &[dx, pads, zero], &[])?))
+    let Some(dx) = dx else { return Ok(None) };
+    let rest: Vec<_> = (0..n).map(|i| (i + 2, 0, extra[i] - allowed[i])).collect();
+    c.pad(dx, &rest).map(Some)
 }
 
 /// The kernel for going back: input and output channels swapped within each group, positions flipped.

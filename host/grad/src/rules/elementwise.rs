@@ -83,6 +83,10 @@ fn sub(c: &mut Ctx) -> Result<Grads> {
 fn mul(c: &mut Ctx) -> Result<Grads> {
     let (dy, a, b) = (c.dy()?, c.x(0)?, c.x(1)?);
     let mut grads = vec![None, None];
+    if a == b {
+        let twice = c.g.scale(dy, 2.0)?;
+        return Ok(vec![Some(c.g.mul(twice, a)?), None]);
+    }
     for (i, other) in [b, a].into_iter().enumerate() {
         if c.wants(i) {
             grads[i] = Some(c.g.mul(dy, other)?);

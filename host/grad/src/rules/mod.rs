@@ -76,18 +76,12 @@ pub fn find(op: &str) -> Option<&'static Row> {
     INDEX.get_or_init(|| table().map(|r| (r.op, r)).collect()).get(op).copied()
 }
 
+/// The identity that gradients do not pass.
+pub const STOP_GRADIENT: &str = "ekphrasis::StopGradient";
+
 /// Operators that end the way: their gradient is zero everywhere, or is meant to be.
 pub fn stops(op: &str) -> bool {
-    const ZERO: [&str; 9] = [
-        "ekphrasis::StopGradient",
-        "Floor",
-        "Ceil",
-        "Round",
-        "Sign",
-        "Shape",
-        "Size",
-        "ConstantOfShape",
-        "EyeLike",
-    ];
+    const ZERO: [&str; 9] =
+        [STOP_GRADIENT, "Floor", "Ceil", "Round", "Sign", "Shape", "Size", "ConstantOfShape", "EyeLike"];
     ZERO.contains(&op)
 }

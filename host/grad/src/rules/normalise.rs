@@ -3,6 +3,7 @@
 use super::{Kind::Dense, Row, row};
 use crate::{
     Case, Ctx, Grads,
+    broadcast::sum_lead,
     case::{any, positive},
 };
 use ekphrasis_graph::{AttrsExt, Dim, Result, ValueId};
@@ -42,7 +43,6 @@ fn layer_norm(c: &mut Ctx) -> Result<Grads> {
     let rank = c.g.rank(x)?;
     let axis = c.axis(c.attrs().int("axis", -1), rank);
     let axes: Vec<i64> = (axis as i64..rank as i64).collect();
-    let lead: Vec<i64> = (0..axis as i64).collect();
 
     let ones = filled(c, scale, 1.0)?;
     let attrs = c.attrs().clone();
@@ -54,10 +54,10 @@ fn layer_norm(c: &mut Ctx) -> Result<Grads> {
     if let Some(dy) = c.grad(0) {
         let weighted = c.g.mul(dy, n)?;
         if c.wants(1) {
-            grads[1] = Some(sum_lead(c, weighted, &lead)?);
+            grads[1] = Some(sum_lead(c.g, weighted, axis)?);
         }
         if c.wants(2) {
-            grads[2] = Some(sum_lead(c, dy, &lead)?);
+            grads[2] = Some(sum_lead(c.g, dy, axis)?);
         }
         if c.wants(0) {
             let mean_g = weighted_mean(c, dy, scale, &axes)?;
@@ -87,10 +87,6 @@ fn layer_norm(c: &mut Ctx) -> Result<Grads> {
     }
     grads[0] = dx.map(|d| crate::broadcast::dense(c.g, d, x)).transpose()?;
     Ok(grads)
-}
-
-fn sum_lead(c: &mut Ctx, v: ValueId, lead: &[i64]) -> Result<ValueId> {
-    if lead.is_empty() { Ok(v) } else { c.g.reduce_sum(v, lead, false) }
 }
 
 /// The mean of `v * scale` over the last `axes`, kept as 1. Over one axis of known size it is a

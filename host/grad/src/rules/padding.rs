@@ -48,41 +48,37 @@ pub(super) const ROWS: &[Row] = &[
     }),
 ];
 
-/// Zeros of the shape of `x` with `dy` in them, from `starts` (negative: from the end) along `axes`.
+/// Zeros of the shape of `x` with `dy` in them, from a start (negative: from the end) along each axis of
+/// `starts`.
 ///
 /// The amount of padding follows from the shapes, at build time where they are known.
-pub(super) fn place(
-    c: &mut Ctx,
-    dy: ValueId,
-    x: ValueId,
-    axes: &[i64],
-    starts: ValueId,
-    from_end: &[bool],
-) -> Result<ValueId> {
-    let mut sizes = vec![];
-    let which = c.g.int_list(axes);
-    for v in [x, dy] {
-        let shape = c.g.shape_of(v)?;
-        sizes.push(c.g.op("Gather", &[shape, which], &[])?);
+pub(super) fn place(c: &mut Ctx, dy: ValueId, x: ValueId, starts: &[(usize, i64)]) -> Result<ValueId> {
+    let rank = c.g.rank(x)?;
+    let dims = c.g.dims(x)?.to_vec();
+    let (mut begin, mut from_end) = (vec![0; rank], vec![0; rank]);
+    for (axis, start) in starts {
+        // A start past either end means that end.
+        begin[*axis] = dims[*axis].known().map_or(*start, |d| (*start).clamp(-d, d));
+        from_end[*axis] = i64::from(*start < 0);
     }
-    let mut begin = starts;
-    if from_end.contains(&true) {
-        let flags: Vec<i64> = from_end.iter().map(|f| i64::from(*f)).collect();
-        let flags = c.g.int_list(&flags);
-        let offset = c.g.mul(sizes[0], flags)?;
+    let counted = from_end.contains(&1);
+    let (mut begin, from_end) = (c.g.int_list(&begin), c.g.int_list(&from_end));
+    if counted {
+        let whole = c.g.shape_of(x)?;
+        let offset = c.g.mul(whole, from_end)?;
         begin = c.g.add(begin, offset)?;
     }
-    let rest = c.g.sub(sizes[0], sizes[1])?;
-    let end = c.g.sub(rest, begin)?;
-    let pads = c.g.concat(&[begin, end], 0)?;
-    pad_with_zeros(c, dy, pads, Some(which))
+    place_at(c, dy, x, begin)
 }
 
-fn pad_with_zeros(c: &mut Ctx, x: ValueId, pads: ValueId, axes: Option<ValueId>) -> Result<ValueId> {
-    let zero = c.g.scalar_like(x, 0.0);
-    let mut inputs = vec![x, pads, zero];
-    inputs.extend(axes);
-    c.g.op("Pad", &inputs, &[])
+/// The same with starts for all axes that are computed, counted from the front.
+fn place_at(c: &mut Ctx, dy: ValueId, x: ValueId, begin: ValueId) -> Result<ValueId> {
+    let (whole, part) = (c.g.shape_of(x)?, c.g.shape_of(dy)?);
+    let rest = c.g.sub(whole, part)?;
+    let end = c.g.sub(rest, begin)?;
+    let pads = c.g.concat(&[begin, end], 0)?;
+    let zero = c.g.scalar_like(dy, 0.0);
+    c.g.op("Pad", &[dy, pads, zero], &[])
 }
 
 fn flip(c: &mut Ctx, x: ValueId, axis: i64) -> Result<ValueId> {
@@ -98,45 +94,32 @@ fn slice(c: &mut Ctx) -> Result<Grads> {
         None => (0..n).collect(),
     };
     let steps = c.literal(4)?.unwrap_or_else(|| vec![1; axes.len()]);
-    let (mut plain, mut plain_at) = (vec![], vec![]);
-    for (i, (axis, step)) in axes.iter().zip(&steps).enumerate() {
-        if *step == 1 {
-            plain.push(*axis);
-            plain_at.push(i as i64);
-        } else {
-            dy = unstride(c, dy, x, *axis, i, *step)?;
-        }
-    }
-    let grads = |dx| Ok([vec![Some(dx)], vec![None; 4]].concat());
-    if plain.is_empty() {
-        return grads(dy);
-    }
     let literal = c.g.value(starts).tensor().and_then(|t| t.as_ints());
-    let from_end: Vec<bool> = match &literal {
-        Some(all) => plain_at.iter().map(|i| all.get(*i as usize).is_some_and(|s| *s < 0)).collect(),
-        // Starts that are computed count from the front.
-        None => vec![false; plain.len()],
-    };
-    let starts = match (&literal, plain.len() == axes.len()) {
-        (Some(all), _) => {
-            let dims = c.g.dims(x)?.to_vec();
-            let chosen: Vec<i64> = plain_at.iter().filter_map(|i| all.get(*i as usize).copied()).collect();
-            // A start past either end means that end.
-            let clamped = chosen.iter().zip(&plain).map(|(s, a)| match dims[*a as usize].known() {
-                Some(d) => (*s).clamp(-d, d),
-                None => *s,
-            });
-            let clamped: Vec<i64> = clamped.collect();
-            c.g.int_list(&clamped)
+    let (mut plain, mut known) = (vec![], vec![]);
+    for (i, (axis, step)) in axes.iter().zip(&steps).enumerate() {
+        if *step != 1 {
+            dy = unstride(c, dy, x, *axis, i, *step)?;
+            continue;
         }
-        (None, true) => starts,
-        (None, false) => {
-            let at = c.g.int_list(&plain_at);
-            c.g.op("Gather", &[starts, at], &[])?
+        plain.push((i as i64, *axis));
+        if let Some(start) = literal.as_ref().and_then(|l| l.get(i)) {
+            known.push((*axis as usize, *start));
+        }
+    }
+    let dx = match (plain.is_empty(), plain.len() == known.len()) {
+        (true, _) => dy,
+        (_, true) => place(c, dy, x, &known)?,
+        _ => {
+            // Starts that are computed count from the front; each goes to its axis.
+            let zeros = c.g.int_list(&vec![0; rank]);
+            let (from, to): (Vec<i64>, Vec<i64>) = plain.into_iter().unzip();
+            let (from, to) = (c.g.int_list(&from), c.g.int_list(&to));
+            let own = c.g.op("Gather", &[starts, from], &[])?;
+            let begin = c.g.op("ScatterElements", &[zeros, to, own], &[])?;
+            place_at(c, dy, x, begin)?
         }
     };
-    let dx = place(c, dy, x, &plain, starts, &from_end)?;
-    grads(dx)
+    Ok([vec![Some(dx)], vec![None; 4]].concat())
 }
 
 /// Undoes one strided dimension: flips it back, puts zeros between, and pads to the size of `x`.
@@ -163,27 +146,18 @@ fn unstride(c: &mut Ctx, mut dy: ValueId, x: ValueId, axis: i64, i: usize, step:
             dims.clone()
         };
         dy = c.g.unsqueeze(dy, &[axis + 1])?;
-        let (pads, along) = (c.g.int_list(&[0, step - 1]), c.g.int_list(&[axis + 1]));
-        dy = pad_with_zeros(c, dy, pads, Some(along))?;
+        dy = c.pad(dy, &[(at + 1, 0, step - 1)])?;
         dy = c.g.reshape(dy, &joined)?;
     }
-    let (pads, along) = (c.g.int_list(&[start, size - start - count * step]), c.g.int_list(&[axis]));
-    pad_with_zeros(c, dy, pads, Some(along))
+    c.pad(dy, &[(at, start, size - start - count * step)])
 }
 
 fn pad(c: &mut Ctx) -> Result<Grads> {
-    let (dy, pads, axes) = (c.dy()?, c.x(1)?, c.input(3));
+    let dy = c.dy()?;
     let mut grads = vec![None; 4];
     match c.attrs().text("mode", "constant") {
         "constant" => {
-            let minus = match c.literal(1) {
-                Ok(Some(p)) => {
-                    let minus: Vec<i64> = p.iter().map(|p| -p).collect();
-                    c.g.int_list(&minus)
-                }
-                _ => c.g.neg(pads)?,
-            };
-            let dx = pad_with_zeros(c, dy, minus, axes)?;
+            let dx = unpad(c, dy)?;
             grads[0] = Some(dx);
             if c.wants(2) {
                 let (all, inside) = (c.g.reduce_sum(dy, &[], false)?, c.g.reduce_sum(dx, &[], false)?);
@@ -199,6 +173,26 @@ fn pad(c: &mut Ctx) -> Result<Grads> {
         other => return Err(c.error(format!("expected mode constant, edge or reflect, found {other}"))),
     }
     Ok(grads)
+}
+
+/// Cuts off what was padded, and pads what was cut off.
+fn unpad(c: &mut Ctx, dy: ValueId) -> Result<ValueId> {
+    let rank = c.g.rank(c.x(0)?)?;
+    if let Ok(Some(pads)) = c.literal(1) {
+        let axes = c.literal(3)?.unwrap_or_else(|| (0..rank as i64).collect());
+        let n = axes.len();
+        if pads.len() != 2 * n {
+            return Err(c.error(format!("expected {} pads, found {}", 2 * n, pads.len())));
+        }
+        let amounts: Vec<_> =
+            axes.iter().enumerate().map(|(i, a)| (c.axis(*a, rank), -pads[i], -pads[i + n])).collect();
+        return c.pad(dy, &amounts);
+    }
+    let pads = c.x(1)?;
+    let (minus, zero) = (c.g.neg(pads)?, c.g.scalar_like(dy, 0.0));
+    let mut inputs = vec![dy, minus, zero];
+    inputs.extend(c.input(3));
+    c.g.op("Pad", &inputs, &[])
 }
 
 /// Adds the gradient of copied borders to the elements that they were copied from.
@@ -228,8 +222,7 @@ fn fold_borders(c: &mut Ctx, mut dy: ValueId, reflect: bool) -> Result<ValueId> 
             } else {
                 (c.g.reduce_sum(border, &[axis], true)?, if j == 0 { 0 } else { size - 1 }, 1)
             };
-            let (amounts, along) = (c.g.int_list(&[source, size - source - width]), c.g.int_list(&[axis]));
-            let placed = pad_with_zeros(c, folded, amounts, Some(along))?;
+            let placed = c.pad(folded, &[(at, source, size - source - width)])?;
             sum = c.g.add(sum, placed)?;
         }
         dy = sum;

@@ -111,14 +111,8 @@ fn average_pool(c: &mut Ctx) -> Result<Grads> {
     ];
     let sum = c.g.op("ConvTranspose", &[dy, ones], &attrs)?;
     // Without padding the result starts at the padding's start and ends with the last window.
-    let amounts: Vec<i64> = (0..n).map(|i| -window.pads[i]).chain((0..n).map(|i| -over(i))).collect();
-    if amounts.iter().all(|a| *a == 0) {
-        return Ok(vec![Some(sum)]);
-    }
-    let axes: Vec<i64> = (2..n as i64 + 2).collect();
-    let (amounts, axes) = (c.g.int_list(&amounts), c.g.int_list(&axes));
-    let zero = c.g.scalar_like(sum, 0.0);
-    Ok(vec![Some(c.g.op("Pad", &[sum, amounts, zero, axes], &[])?)])
+    let amounts: Vec<_> = (0..n).map(|i| (i + 2, -window.pads[i], -over(i))).collect();
+    Ok(vec![Some(c.pad(sum, &amounts)?)])
 }
 
 /// How many pixels each window holds, padding left out.

@@ -91,8 +91,9 @@ pub fn agree(found: &[f64], expected: &[f64], dtype: DType) -> Result<(), String
         return Err(format!("expected {} elements, found {}", expected.len(), found.len()));
     }
     for (i, (f, e)) in found.iter().zip(expected).enumerate() {
-        // Not `>`: a NaN must not pass.
-        if !((f - e).abs() <= tolerance * e.abs().max(1.0)) {
+        let close = (f - e).abs() <= tolerance * e.abs().max(1.0);
+        // Asked this way round, a NaN does not pass.
+        if !close {
             return Err(format!(
                 "element {i}: expected {e}, found {f}\n  expected {expected:?}\n  found    {found:?}"
             ));

@@ -163,3 +163,6 @@ pub(crate) fn infer(op: &str, inputs: &[Option<&Value>], attrs: &Attrs, outputs:
     let dtype = args.get(0).map_or(DType::F32, |v| v.dtype);
     Ok(vec![Info::new(dtype, None); outputs])
 }
+
+#[cfg(test)]
+mod tests;

@@ -300,3 +300,6 @@ fn literal(attrs: &Attrs) -> Step<Tensor> {
     }
     tensor.map_err(|e| e.to_string())
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

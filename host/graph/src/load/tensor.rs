@@ -43,6 +43,10 @@ impl<'a> External<'a> {
             return Tensor::new(dtype, &dims, data).map_err(|e| e.to_string());
         }
         let data: Arc<[u8]> = match t.raw_data {
+            // Any other byte than 0 and 1 would be no boolean.
+            Some(raw) if dtype == DType::Bool && raw.iter().any(|b| *b > 1) => {
+                return Err("expected booleans of 0 or 1, found other bytes".into());
+            }
             Some(raw) if !raw.is_empty() => raw.into(),
             _ => typed(dtype, &t)?.into(),
         };

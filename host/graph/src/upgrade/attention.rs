@@ -104,7 +104,9 @@ fn repeat_heads(graph: &mut Graph, x: ValueId, times: i64) -> Result<ValueId> {
         (_, Some(width)) if heads > 0 => [0, heads, -1, width],
         (Some(length), _) if heads > 0 => [0, heads, length, -1],
         _ => {
-            return Err(graph.error("attention with shared key heads needs known numbers of heads and widths"));
+            return Err(
+                graph.error("attention with shared key heads needs known numbers of heads and widths")
+            );
         }
     };
     let shape = graph.int_list(&parts);

@@ -338,3 +338,6 @@ fn only_default(graph: &Graph, form: &mut Form, name: &str, default: i64) -> Res
     form.attrs.remove(name);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,13 +22,13 @@ pub(super) fn reduce(graph: &mut Graph, mut form: Form) -> Outputs {
     keep(graph, form)
 }
 
-/// Booleans came with opset 20; they go through integers.
+/// Booleans came with opset 20; they go through bytes, whose extremes are right for no elements too.
 pub(super) fn reduce_bool(graph: &mut Graph, mut form: Form) -> Outputs {
     let x = need(graph, &form, 0)?;
     if graph.value(x).dtype != DType::Bool {
         return keep(graph, form);
     }
-    form.inputs[0] = Some(graph.cast(x, DType::I32)?);
+    form.inputs[0] = Some(graph.cast(x, DType::U8)?);
     let inner = Form { name: format!("{}{}", graph.scope, form.op), ..form };
     keep(graph, inner)?.into_iter().map(|y| y.map(|y| graph.cast(y, DType::Bool)).transpose()).collect()
 }

@@ -66,7 +66,14 @@ fn conv_transpose(c: &mut Call) -> Emit {
     convolve(c, "ConvTranspose", x, w, bias, attrs)
 }
 
-fn convolve(c: &mut Call, name: &str, x: ValueId, w: ValueId, bias: Option<ValueId>, mut attrs: Attrs) -> Emit {
+fn convolve(
+    c: &mut Call,
+    name: &str,
+    x: ValueId,
+    w: ValueId,
+    bias: Option<ValueId>,
+    mut attrs: Attrs,
+) -> Emit {
     let kernel: Option<Vec<i64>> = c.dims(w)?.iter().skip(2).map(Dim::known).collect();
     if let Some(kernel) = kernel {
         attrs.insert("kernel_shape".into(), kernel.into());
@@ -112,7 +119,11 @@ fn batch_norm(c: &mut Call) -> Emit {
 fn layer_norm(c: &mut Call) -> Emit {
     let (x, scale, bias) = (c.this()?, c.tensor(0)?, c.tensor(1)?);
     let eps = c.number_or(2, 1e-5)? as f32;
-    Ok(vec![c.g.op("LayerNormalization", &[x, scale, bias], &[("axis", (-1).into()), ("epsilon", eps.into())])?])
+    Ok(vec![c.g.op(
+        "LayerNormalization",
+        &[x, scale, bias],
+        &[("axis", (-1).into()), ("epsilon", eps.into())],
+    )?])
 }
 
 fn upsample(c: &mut Call) -> Emit {
@@ -133,10 +144,15 @@ fn upsample(c: &mut Call) -> Emit {
 }
 
 pub(super) const ROWS: &[Op] = &[
-    op("matmul", "(other: Tensor): Tensor", "Matrix product over the last two axes; leading axes broadcast.", |c| {
-        let (a, b) = (c.this()?, c.tensor(0)?);
-        Ok(vec![c.g.matmul(a, b)?])
-    }),
+    op(
+        "matmul",
+        "(other: Tensor): Tensor",
+        "Matrix product over the last two axes; leading axes broadcast.",
+        |c| {
+            let (a, b) = (c.this()?, c.tensor(0)?);
+            Ok(vec![c.g.matmul(a, b)?])
+        },
+    ),
     op(
         "linear",
         "(weight: Tensor, bias?: Tensor): Tensor",
@@ -187,5 +203,10 @@ pub(super) const ROWS: &[Op] = &[
         let x = c.this()?;
         Ok(vec![c.g.op("GlobalAveragePool", &[x], &[])?])
     }),
-    op("upsample", "(factor: integer): Tensor", "Each element `factor` times along the axes after the second.", upsample),
+    op(
+        "upsample",
+        "(factor: integer): Tensor",
+        "Each element `factor` times along the axes after the second.",
+        upsample,
+    ),
 ];

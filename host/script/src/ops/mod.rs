@@ -12,8 +12,9 @@ mod reduce;
 mod shaping;
 
 pub(crate) use args::{Arg, Parsed};
-pub use call::Call;
-pub(crate) use call::cast_promoted;
+pub(crate) use call::axis_in;
+pub use call::{Call, Options};
+pub(crate) use linear::emit_linear;
 
 use crate::{Fault, signature::Signature};
 use ekphrasis_graph::ValueId;

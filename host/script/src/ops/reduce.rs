@@ -1,8 +1,8 @@
 //! Reductions and normalisations along axes.
 
 use super::{Call, Emit, Op, op};
-use ekphrasis_graph::{DType, Dim, ValueId, product};
 use crate::Fault;
+use ekphrasis_graph::{DType, Dim, ValueId, product};
 
 fn reduce(c: &mut Call, name: &str, float: bool) -> Emit {
     let x = c.this()?;
@@ -107,8 +107,12 @@ pub(super) const ROWS: &[Op] = &[
         "Variance over axes: squares summed, divided by the count less `correction` (1).",
         var,
     ),
-    op("argmax", K, "Position of the largest element along an axis (the last), i64.", |c| argmax(c, "ArgMax")),
-    op("argmin", K, "Position of the smallest element along an axis (the last), i64.", |c| argmax(c, "ArgMin")),
+    op("argmax", K, "Position of the largest element along an axis (the last), i64.", |c| {
+        argmax(c, "ArgMax")
+    }),
+    op("argmin", K, "Position of the smallest element along an axis (the last), i64.", |c| {
+        argmax(c, "ArgMin")
+    }),
     op("softmax", A, "exp(x) over its sum along an axis (the last).", |c| along(c, "Softmax")),
     op("log_softmax", A, "Logarithm of softmax along an axis (the last).", |c| along(c, "LogSoftmax")),
     op("cumsum", A, "Running sum along an axis (the last).", cumsum),

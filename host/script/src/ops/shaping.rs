@@ -26,7 +26,11 @@ fn reshape(c: &mut Call) -> Emit {
     }
     let (total, given) = (product(&own), product(&dims));
     let mismatch = || {
-        Fault::new(format!("cannot reshape {} ({total} elements) to {}", show_shape(&own), show_shape(&wanted)))
+        Fault::new(format!(
+            "cannot reshape {} ({total} elements) to {}",
+            show_shape(&own),
+            show_shape(&wanted)
+        ))
     };
     if let Some(i) = free {
         match total.div_exact(&given) {
@@ -123,11 +127,19 @@ fn expand(c: &mut Call) -> Emit {
             Some(n) if n >= 0 && now.is_none_or(|o| o.is(1) || o.is(n) || o.known().is_none()) => n,
             None if now == Some(d) => 1,
             None => {
-                return Err(Fault::new(format!("cannot expand {} to {}", show_shape(&own), show_shape(&wanted)))
-                    .hint("a size that is only a symbol comes from a tensor that has it: x:expand_as(other)"));
+                return Err(Fault::new(format!(
+                    "cannot expand {} to {}",
+                    show_shape(&own),
+                    show_shape(&wanted)
+                ))
+                .hint("a size that is only a symbol comes from a tensor that has it: x:expand_as(other)"));
             }
             _ => {
-                return Err(Fault::new(format!("cannot expand {} to {}", show_shape(&own), show_shape(&wanted))));
+                return Err(Fault::new(format!(
+                    "cannot expand {} to {}",
+                    show_shape(&own),
+                    show_shape(&wanted)
+                )));
             }
         });
     }
@@ -174,7 +186,9 @@ fn split(c: &mut Call) -> Emit {
     let total = c.dims(x)?[axis].known();
     let sizes = match (sizes.as_slice(), total) {
         // One number is the size of each part, as in PyTorch; the last may be smaller.
-        ([each], Some(n)) if *each > 0 => (0..n).step_by(*each as usize).map(|s| (*each).min(n - s)).collect(),
+        ([each], Some(n)) if *each > 0 => {
+            (0..n).step_by(*each as usize).map(|s| (*each).min(n - s)).collect()
+        }
         ([_], _) => {
             return Err(Fault::new(format!("expected a known size along axis {axis} to split"))
                 .hint("x:chunk(n, axis) makes n equal parts"));
@@ -198,7 +212,8 @@ fn chunk(c: &mut Call) -> Emit {
         }
         Some(total) => Err(Fault::new(format!("cannot make {n} parts of size {total} along axis {axis}"))),
         None => {
-            let attrs: Attrs = [("axis".into(), (axis as i64).into()), ("num_outputs".into(), n.into())].into();
+            let attrs: Attrs =
+                [("axis".into(), (axis as i64).into()), ("num_outputs".into(), n.into())].into();
             Ok(c.g.add_node("Split", &[Some(x)], attrs, n as usize)?)
         }
     }
@@ -348,7 +363,12 @@ pub(super) const ROWS: &[Op] = &[
          for the size that stands there now.",
         reshape,
     ),
-    op("flatten", "(start?: integer, stop?: integer): Tensor", "Axes start (0) to stop (-1) as one.", flatten),
+    op(
+        "flatten",
+        "(start?: integer, stop?: integer): Tensor",
+        "Axes start (0) to stop (-1) as one.",
+        flatten,
+    ),
     op("transpose", "(a?: integer, b?: integer): Tensor", "Swaps two axes (the last two).", transpose),
     op("permute", "(axes: integer[]): Tensor", "Axes in another order.", permute),
     op("unsqueeze", AXIS, "A new axis of size 1.", unsqueeze),
@@ -366,7 +386,12 @@ pub(super) const ROWS: &[Op] = &[
         "Elements start to before stop along an axis, counted from 0; negative counts from the end.",
         slice,
     ),
-    op("select", "(axis: integer, index: integer): Tensor", "One position along an axis, which goes.", select),
+    op(
+        "select",
+        "(axis: integer, index: integer): Tensor",
+        "One position along an axis, which goes.",
+        select,
+    ),
     op(
         "split",
         "(sizes: integer|integer[], axis?: integer): Tensor...",
@@ -374,7 +399,12 @@ pub(super) const ROWS: &[Op] = &[
         split,
     ),
     op("chunk", "(n: integer, axis?: integer): Tensor...", "n parts of equal size along an axis (0).", chunk),
-    op("roll", "(shift: integer, axis?: integer): Tensor", "Moves elements along an axis (0), round the end.", roll),
+    op(
+        "roll",
+        "(shift: integer, axis?: integer): Tensor",
+        "Moves elements along an axis (0), round the end.",
+        roll,
+    ),
     op(
         "repeat_interleave",
         "(n: integer, axis?: integer): Tensor",
@@ -389,8 +419,12 @@ pub(super) const ROWS: &[Op] = &[
         pad,
     ),
     op("flip", AXIS, "The other way round along an axis.", flip),
-    op("triu", "(k?: integer): Tensor", "The upper triangle from diagonal k (0); zero below.", |c| triangle(c, true)),
-    op("tril", "(k?: integer): Tensor", "The lower triangle to diagonal k (0); zero above.", |c| triangle(c, false)),
+    op("triu", "(k?: integer): Tensor", "The upper triangle from diagonal k (0); zero below.", |c| {
+        triangle(c, true)
+    }),
+    op("tril", "(k?: integer): Tensor", "The lower triangle to diagonal k (0); zero above.", |c| {
+        triangle(c, false)
+    }),
     op("zeros_like", "(): Tensor", "Zeros of this shape and type.", |c| full_like(c, 0.0)),
     op("ones_like", "(): Tensor", "Ones of this shape and type.", |c| full_like(c, 1.0)),
     op("full_like", "(value: number): Tensor", "One number in this shape and type.", |c| {
@@ -398,8 +432,18 @@ pub(super) const ROWS: &[Op] = &[
         full_like(c, value)
     }),
     op("range", AXIS, "0, 1, ... up to the size along an axis, i64.", range),
-    op("size_tensor", AXIS, "The size along an axis as an i64 scalar, known when the graph runs.", size_tensor),
-    op("one_hot", "(depth: integer): Tensor", "f32 with a last axis of `depth`: 1 at the index, else 0.", one_hot),
+    op(
+        "size_tensor",
+        AXIS,
+        "The size along an axis as an i64 scalar, known when the graph runs.",
+        size_tensor,
+    ),
+    op(
+        "one_hot",
+        "(depth: integer): Tensor",
+        "f32 with a last axis of `depth`: 1 at the index, else 0.",
+        one_hot,
+    ),
 ];
 
 pub(super) const FUNCTIONS: &[Op] = &[

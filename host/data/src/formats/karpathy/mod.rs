@@ -104,6 +104,16 @@ pub fn open(options: &Options, cache: &Path, progress: Progress) -> Result<Datas
     Ok(Dataset { format: "karpathy", splits, vocabulary, image_size, notes, fingerprint: key })
 }
 
+/// Decodes and resizes one picture file exactly as those of a data set are, within the default limits.
+///
+/// Gives `3 * size * size` bytes: channels, rows, columns.
+pub fn decode_picture(path: &Path, size: usize) -> Result<Vec<u8>, DataError> {
+    let Options { max_megapixels, max_file_mib, .. } = Options::default();
+    let metadata = std::fs::metadata(path).map_err(DataError::io("read", path))?;
+    prepare::prepare(path, &metadata, size, &prepare::Limits::new(max_megapixels, max_file_mib))
+        .map_err(|reason| DataError::malformed(path, "picture", reason))
+}
+
 fn check(options: &Options) -> Result<(), DataError> {
     for (key, path) in [("annotations", &options.annotations), ("images", &options.images)] {
         if path.as_os_str().is_empty() {

@@ -247,6 +247,19 @@ fn settings_and_folders_are_checked() {
 }
 
 #[test]
+fn a_picture_alone_is_decoded_as_in_a_data_set() {
+    let mut sample = Sample::new();
+    sample.picture("noise.png", noise(37), ImageFormat::Png);
+    let (data, _) = sample.open(&sample.options()).unwrap();
+    let path = sample.options().images.join("noise.png");
+    assert_eq!(decode_picture(&path, 8).unwrap(), data.split("train").unwrap().images.bytes(0).unwrap());
+    let error = decode_picture(&sample.options().annotations, 8).unwrap_err().to_string();
+    assert!(error.ends_with("dataset.json: picture: neither JPEG nor PNG"), "{error}");
+    let error = decode_picture(&path.with_file_name("none.png"), 8).unwrap_err().to_string();
+    assert!(error.contains("none.png") && error.contains("hint: check the path"), "{error}");
+}
+
+#[test]
 fn large_claims_cost_no_memory_and_small_limits_hold() {
     let mut sample = Sample::new();
     sample.picture("a.png", noise(64), ImageFormat::Png);

@@ -1,0 +1,36 @@
+//! `ekphrasis graph`
+
+mod export;
+mod grad;
+mod manifest;
+mod show;
+mod sizes;
+
+pub use manifest::Manifest;
+
+use crate::{Context, error::Result};
+
+/// Commands about graphs.
+#[derive(clap::Subcommand)]
+pub enum Command {
+    /// Print a graph as text: ports, parameters, nodes, shapes
+    #[command(long_about = include_str!("../../help/graph_show.txt"))]
+    Show(show::Args),
+    /// Write a model as ONNX files with weights, in a folder that takes its place
+    #[command(long_about = include_str!("../../help/graph_export.txt"))]
+    Export(export::Args),
+    /// Write the gradient of an ONNX graph as another ONNX graph
+    #[command(long_about = include_str!("../../help/graph_grad.txt"))]
+    Grad(grad::Args),
+}
+
+impl Command {
+    /// Does what was asked.
+    pub fn run(self, context: &Context) -> Result<()> {
+        match self {
+            Self::Show(args) => show::run(context, args),
+            Self::Export(args) => export::run(context, args),
+            Self::Grad(args) => grad::run(args),
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! Older and newer forms of operators, as files have them. That the numbers are right is a matter
+//! of running them; here it is checked that each form becomes what the table says.
+
+use crate::{
+    Attr, AttrsExt, Graph, Tensor,
+    load::tests::{attr, load, model, node, port},
+    proto,
+};
+
+/// A file of one node over `inputs`, whose output is `y`.
+fn one(
+    opset: i64,
+    op: &str,
+    inputs: Vec<proto::ValueInfoProto>,
+    attrs: Vec<(&str, Attr)>,
+) -> proto::ModelProto {
+    let names: Vec<String> = inputs.iter().map(|p| p.name.clone()).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let attrs = attrs.into_iter().map(|(n, v)| attr(n, v)).collect();
+    model(opset, inputs, vec![node(op, &names, &["y"], attrs)])
+}
+
+fn ops(g: &Graph) -> Vec<&str> {
+    g.nodes().map(|(_, n)| n.op.as_str()).collect()
+}
+
+fn y(g: &Graph) -> String {
+    g.value(g.output_named("y").expect("the output")).describe()
+}
+
+#[track_caller]
+fn refused(m: &proto::ModelProto, parts: &[&str]) {
+    let message = load(m).expect_err("refused").to_string();
+    for part in ["made.onnx"].iter().chain(parts) {
+        assert!(message.contains(part), "expected `{part}` in: {message}");
+    }
+}
+
+#[test]
+fn axes_of_reductions_become_inputs() {
+    let reductions = [
+        "ReduceMean",
+        "ReduceMax",
+        "ReduceMin",
+        "ReduceProd",
+        "ReduceL1",
+        "ReduceL2",
+        "ReduceLogSum",
+        "ReduceLogSumExp",
+        "ReduceSumSquare",
+    ];
+    for opset in 13..=17 {
+        for op in reductions {
+            let attrs = vec![("axes", Attr::Ints(vec![1, -1])), ("keepdims", Attr::Int(0))];
+            let g = load(&one(opset, op, vec![port("x", &["B", "3", "T"])], attrs)).unwrap();
+            assert_eq!((ops(&g), y(&g).as_str()), (vec![op], "f32[B]"), "{op} of opset {opset}");
+            let n = g.node(g.nodes().next().unwrap().0);
+            assert!(!n.attrs.contains_key("axes") && n.inputs.len() == 2);
+        }
+    }
+    // Without axes, all of them; and the later form as it is.
+    let g = load(&one(13, "ReduceMean", vec![port("x", &["B", "3"])], vec![])).unwrap();
+    assert_eq!(y(&g), "f32[1, 1]");
+    let g =
+        load(&one(18, "ReduceMean", vec![port("x", &["B", "3"]), port("i64:axes", &["1"])], vec![])).unwrap();
+    assert_eq!(ops(&g), ["ReduceMean"]);
+}
+
+#[test]
+fn booleans_are_reduced_as_integers() {
+    let g = load(&one(20, "ReduceMax", vec![port("bool:x", &["B", "3"])], vec![])).unwrap();
+    assert_eq!((ops(&g), y(&g).as_str()), (vec!["Cast", "ReduceMax", "Cast"], "bool[1, 1]"));
+}
+
+#[test]
+fn splits_say_their_number() {
+    for (opset, attrs) in [(13, vec![]), (18, vec![("num_outputs", Attr::Int(2))])] {
+        let attrs = attrs.into_iter().map(|(n, v)| attr(n, v)).collect();
+        let split = node("Split", &["x"], &["y", "z"], attrs);
+        let g = load(&model(opset, vec![port("x", &["5", "B"])], vec![split])).unwrap();
+        let (_, n) = g.nodes().next().unwrap();
+        assert_eq!(n.attrs.int("num_outputs", 0), 2);
+        assert_eq!(y(&g), "f32[3, B]");
+        assert_eq!(g.value(g.find("z").unwrap()).describe(), "f32[2, B]");
+    }
+    let split = node("Split", &["x"], &["y", "z"], vec![attr("num_outputs", Attr::Int(3))]);
+    refused(&model(18, vec![port("x", &["6"])], vec![split]), &["the_Split", "num_outputs"]);
+}
+
+#[test]
+fn identities_and_casts_leave_as_little_as_they_can() {
+    let nodes = vec![
+        node("Identity", &["x"], &["a"], vec![]),
+        node("CastLike", &["a", "i"], &["b"], vec![]),
+        node("CastLike", &["b", "i"], &["c"], vec![]),
+        node("Identity", &["c"], &["y"], vec![]),
+    ];
+    let g = load(&model(19, vec![port("x", &["B"]), port("i64:i", &["1"])], nodes)).unwrap();
+    assert_eq!((ops(&g), y(&g).as_str()), (vec!["Cast"], "i64[B]"));
+    assert_eq!(g.outputs()[0].0, "y");
+    let cast =
+        one(19, "Cast", vec![port("x", &["B"])], vec![("to", Attr::Int(7)), ("saturate", Attr::Int(1))]);
+    let g = load(&cast).unwrap();
+    assert_eq!(g.nodes().next().unwrap().1.attrs.keys().collect::<Vec<_>>(), ["to"]);
+}
+
+#[test]
+fn newer_operators_are_composed() {
+    let x = || port("x", &["B", "T", "8"]);
+    for (opset, op, attrs, expected) in [
+        (20, "Gelu", vec![], vec!["Mul", "Erf", "Add", "Mul", "Mul"]),
+        (
+            20,
+            "Gelu",
+            vec![("approximate", Attr::Text("tanh".into()))],
+            vec!["Mul", "Mul", "Add", "Mul", "Mul", "Tanh", "Add", "Mul", "Mul"],
+        ),
+        (24, "Swish", vec![], vec!["Sigmoid", "Mul"]),
+        (24, "Swish", vec![("alpha", Attr::Float(2.0))], vec!["Mul", "Sigmoid", "Mul"]),
+    ] {
+        let g = load(&one(opset, op, vec![x()], attrs)).unwrap();
+        assert_eq!((ops(&g), y(&g).as_str()), (expected, "f32[B, T, 8]"), "{op}");
+        assert!(g.nodes().all(|(_, n)| n.name.starts_with(&format!("the_{op}/"))), "{}", g.describe());
+    }
+    let g = load(&one(23, "RMSNormalization", vec![x(), port("scale", &["8"])], vec![])).unwrap();
+    assert_eq!(
+        (ops(&g), y(&g).as_str()),
+        (vec!["Mul", "ReduceMean", "Add", "Sqrt", "Div", "Mul"], "f32[B, T, 8]")
+    );
+    let narrow = vec![port("f16:x", &["B", "8"]), port("f16:scale", &["8"])];
+    let g = load(&one(23, "RMSNormalization", narrow, vec![])).unwrap();
+    assert_eq!((ops(&g)[0], y(&g).as_str()), ("Cast", "f16[B, 8]"));
+    refused(
+        &one(23, "RMSNormalization", vec![x(), port("scale", &["8"])], vec![("axis", Attr::Int(3))]),
+        &["axis", "found 3"],
+    );
+    refused(&one(19, "Gelu", vec![x()], vec![]), &["the_Gelu", "opset 19"]);
+}
+
+#[test]
+fn group_normalization_scales_by_group_then_by_channel() {
+    let x = || port("x", &["N", "6", "H", "W"]);
+    let groups = || vec![("num_groups", Attr::Int(3))];
+    let g = load(&one(18, "GroupNormalization", vec![x(), port("s", &["3"]), port("b", &["3"])], groups()))
+        .unwrap();
+    assert_eq!(y(&g), "f32[N, 6, H, W]");
+    assert!(ops(&g).contains(&"InstanceNormalization") && !ops(&g).contains(&"Mul"), "{}", g.describe());
+    let g = load(&one(21, "GroupNormalization", vec![x(), port("s", &["6"]), port("b", &["6"])], groups()))
+        .unwrap();
+    assert_eq!(y(&g), "f32[N, 6, H, W]");
+    assert!(ops(&g).contains(&"Mul"), "{}", g.describe());
+    let m = one(21, "GroupNormalization", vec![x(), port("s", &["6"]), port("b", &["6"])], vec![]);
+    refused(&m, &["the_Group", "num_groups"]);
+}
+
+#[test]
+fn attention_is_composed() {
+    let port4 = |n: &str, heads: &str| port(n, &["B", heads, "T", "8"]);
+    let m = one(23, "Attention", vec![port4("q", "4"), port4("k", "4"), port4("v", "4")], vec![]);
+    let g = load(&m).unwrap();
+    assert_eq!(
+        (ops(&g), y(&g).as_str()),
+        (vec!["Mul", "Transpose", "MatMul", "Softmax", "MatMul"], "f32[B, 4, T, 8]")
+    );
+    let m = one(
+        23,
+        "Attention",
+        vec![port4("q", "4"), port4("k", "2"), port4("v", "2")],
+        vec![("is_causal", Attr::Int(1))],
+    );
+    let g = load(&m).unwrap();
+    assert_eq!(y(&g), "f32[B, 4, T, 8]");
+    assert!(ops(&g).contains(&"Trilu") && ops(&g).contains(&"Tile"), "{}", g.describe());
+    let flat = |n: &str| port(n, &["B", "T", "32"]);
+    let heads = vec![("q_num_heads", Attr::Int(4)), ("kv_num_heads", Attr::Int(4))];
+    let g = load(&one(23, "Attention", vec![flat("q"), flat("k"), flat("v")], heads)).unwrap();
+    assert_eq!(y(&g), "f32[B, T, 32]");
+    refused(
+        &one(23, "Attention", vec![flat("q"), flat("k"), flat("v")], vec![]),
+        &["the_Attention", "heads"],
+    );
+}
+
+#[test]
+fn what_opset_18_cannot_say_is_refused_by_name() {
+    let x = || port("x", &["1", "4", "8", "8"]);
+    let text = |t: &str| Attr::Text(t.into());
+    let kernel = ("kernel_shape", Attr::Ints(vec![2, 2]));
+    refused(
+        &one(19, "AveragePool", vec![x()], vec![kernel.clone(), ("dilations", Attr::Ints(vec![2, 2]))]),
+        &["the_AveragePool", "dilations"],
+    );
+    refused(
+        &one(19, "Pad", vec![x(), port("i64:p", &["8"])], vec![("mode", text("wrap"))]),
+        &["the_Pad", "wrap"],
+    );
+    refused(&one(20, "DFT", vec![x()], vec![]), &["the_DFT", "opset 20"]);
+    refused(
+        &one(
+            20,
+            "GridSample",
+            vec![port("x", &["1", "1", "2", "2", "2"]), port("g", &["1", "2", "2", "2", "3"])],
+            vec![],
+        ),
+        &["the_GridSample", "4 dimensions"],
+    );
+    refused(
+        &one(19, "Resize", vec![x()], vec![("coordinate_transformation_mode", text("half_pixel_symmetric"))]),
+        &["the_Resize"],
+    );
+    refused(&one(28, "Mod", vec![x(), x()], vec![]), &["`x`"]);
+    let batch = vec![x(), port("s", &["4"]), port("b", &["4"]), port("m", &["4"]), port("v", &["4"])];
+    let mut m = one(13, "BatchNormalization", batch, vec![]);
+    m.graph.as_mut().unwrap().node[0].output.push("mean".into());
+    refused(&m, &["the_BatchNormalization", "training"]);
+    // What has the default there passes.
+    let g = load(&one(19, "AveragePool", vec![x()], vec![kernel, ("dilations", Attr::Ints(vec![1, 1]))]))
+        .unwrap();
+    assert_eq!(y(&g), "f32[1, 4, 7, 7]");
+}
+
+#[test]
+fn defaults_that_changed_are_written_out() {
+    let inputs =
+        || vec![port("x", &["1", "4", "8", "8"]), port("rois", &["2", "4"]), port("i64:which", &["2"])];
+    let mode = |opset| {
+        let g = load(&one(opset, "RoiAlign", inputs(), vec![])).unwrap();
+        let (_, n) = g.nodes().next().unwrap();
+        n.attrs.text("coordinate_transformation_mode", "half_pixel").to_owned()
+    };
+    assert_eq!((mode(13), mode(16)), ("output_half_pixel".to_owned(), "half_pixel".to_owned()));
+    let grid = vec![port("x", &["N", "3", "8", "8"]), port("g", &["N", "5", "6", "2"])];
+    let g = load(&one(20, "GridSample", grid, vec![])).unwrap();
+    assert_eq!(g.nodes().next().unwrap().1.attrs.text("mode", ""), "bilinear");
+    assert_eq!(y(&g), "f32[N, 3, 5, 6]");
+}
+
+#[test]
+fn operators_that_did_not_change_pass_in_every_opset() {
+    for opset in 13..=28 {
+        for op in ["Exp", "Relu", "Tanh", "Softmax", "Dropout"] {
+            let g = load(&one(opset, op, vec![port("x", &["B", "4"])], vec![])).unwrap();
+            assert_eq!((ops(&g), y(&g).as_str()), (vec![op], "f32[B, 4]"), "opset {opset}");
+        }
+    }
+}
+
+#[test]
+fn shape_arithmetic_of_exporters_folds_away() {
+    // x.view(x.shape[0], -1) and w.expand(x.shape[0], 4), as PyTorch writes them.
+    let int =
+        |name: &str, v: Vec<i64>| node("Constant", &[], &[name], vec![attr("value_ints", Attr::Ints(v))]);
+    let nodes = vec![
+        node("Shape", &["x"], &["s"], vec![]),
+        int("zero", vec![0]),
+        node("Gather", &["s", "zero"], &["b"], vec![]),
+        int("rest", vec![-1]),
+        int("four", vec![4]),
+        node("Concat", &["b", "rest"], &["t"], vec![attr("axis", Attr::Int(0))]),
+        node("Reshape", &["x", "t"], &["flat"], vec![]),
+        node("Concat", &["b", "four"], &["e"], vec![attr("axis", Attr::Int(0))]),
+        int("two", vec![2]),
+        node(
+            "ConstantOfShape",
+            &["two"],
+            &["ones"],
+            vec![attr("value", Tensor::from_i64(&[1], &[1]).unwrap().into())],
+        ),
+        int("minus", vec![-1]),
+        node("Mul", &["ones", "minus"], &["m1"], vec![]),
+        node("Equal", &["e", "m1"], &["is"], vec![]),
+        node("Where", &["is", "ones", "e"], &["target"], vec![]),
+        node("Expand", &["w", "target"], &["wide"], vec![]),
+        node("MatMul", &["flat", "wide"], &["y"], vec![]),
+    ];
+    let g = load(&model(17, vec![port("x", &["B", "2", "2"]), port("w", &["4"])], nodes)).unwrap();
+    // B against 4: a symbol may be 4 when it runs.
+    assert_eq!(g.value(g.find("flat").unwrap()).describe(), "f32[B, 4]");
+    assert_eq!(g.value(g.find("wide").unwrap()).describe(), "f32[B, 4]");
+    assert!(!ops(&g).contains(&"ConstantOfShape") && !ops(&g).contains(&"Mul"), "{}", g.describe());
+}
