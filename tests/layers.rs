@@ -85,6 +85,7 @@ fn allowed(place: &str) -> BTreeSet<String> {
 #[test]
 fn a_crate_imports_only_what_stands_above_it() {
     let imports = imports(&metadata());
+    assert!(imports["host/train"].contains("host/graph"), "imports are seen");
     let mut wrong = vec![];
     for (place, used) in &imports {
         let allowed = allowed(place);

@@ -72,7 +72,7 @@ mod tests {
                 let path = format!("{path} {}", sub.get_name());
                 let page = sub.get_long_about().unwrap_or_else(|| panic!("{path}: no page")).to_string();
                 assert!(page.contains("Examples:") && page.contains(&path), "{path}: no example");
-                assert!(page.lines().all(|l| l.len() <= 90), "{path}: a line is too long");
+                assert!(page.lines().all(|l| l.len() <= 80), "{path}: a line is too long");
                 for argument in sub.get_arguments() {
                     assert!(argument.get_help().is_some(), "{path}: {} is not explained", argument.get_id());
                 }

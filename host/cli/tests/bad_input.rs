@@ -3,7 +3,7 @@
 #[allow(dead_code, reason = "not every test file needs all of it")]
 mod common;
 
-use common::Project;
+use common::{Ended, Project};
 use std::fs;
 
 #[test]
@@ -62,6 +62,12 @@ fn no_provider_is_there() {
     project
         .ekphrasis("run configs/tiny.toml --set providers=[\"rocm\"]")
         .fails(1, &["rocm", "hint: known providers are"]);
+    // Without a device CUDA cannot take, whichever ONNX Runtime this is.
+    let mut command = project.command("run configs/tiny.toml --set providers=[\"cuda\"]");
+    let ended = Ended::of(command.env("CUDA_VISIBLE_DEVICES", "").output().unwrap());
+    let ended = ended.fails(1, &["no provider available: cuda: ", "hint: add \"cpu\" to `providers`"]);
+    let reason = ended.err.split("cuda: ").nth(1).and_then(|rest| rest.lines().next()).unwrap_or_default();
+    assert!(reason.len() > 10, "a reason is given: {}", ended.err);
 }
 
 /// A project whose schedule goes straight to reinforcement with a reward of the test's.
@@ -86,7 +92,13 @@ fn rewards_that_go_wrong() {
     let cases: &[(&str, &[&str])] = &[
         (
             "while true do end",
-            &["mine.lua:5", "while true do end", "stopped after 0.5 s", "hint: is there a loop"],
+            &[
+                "mine.lua:5",
+                "while true do end",
+                "stopped after 0.5 s",
+                "hint: is there a loop",
+                "limits.seconds",
+            ],
         ),
         (
             "local r = {} for i = 1, #batch do r[i] = 0 / 0 end return r",
@@ -97,7 +109,7 @@ fn rewards_that_go_wrong() {
         ("return os.execute(\"true\")", &["mine.lua:5"]),
         (
             "local t = {} while true do t[#t + 1] = (\"x\"):rep(1 << 20) .. #t end",
-            &["mine.lua", "not enough memory"],
+            &["mine.lua", "not enough memory", "hint: ", "limits.memory_mib"],
         ),
     ];
     for (body, parts) in cases {

@@ -61,8 +61,12 @@ pub struct BatchPlan {
     stream: String,
     batch_size: usize,
     shift: u32,
-    /// Captions of each example.
-    captions: Vec<usize>,
+    /// Length of each example's captions in words.
+    captions: Vec<Vec<usize>>,
+    /// Batches among which captions are sorted by length; 1 for no sorting.
+    window: u64,
+    /// The window asked for last.
+    sorted: Mutex<Option<(u64, Arc<[Selection]>)>>,
     /// The order of the epoch asked for last, kept because the next step mostly wants it again.
     order: Mutex<Option<(u64, Arc<[u32]>)>>,
 }
@@ -86,9 +90,11 @@ impl BatchPlan {
         if let Some(example) = split.examples.iter().find(|example| example.tokens.is_empty()) {
             return error(format!("example `{}` has no caption", example.id));
         }
-        let captions = split.examples.iter().map(|example| example.tokens.len()).collect();
+        let lengths = |tokens: &Vec<Vec<u32>>| tokens.iter().map(Vec::len).collect();
+        let captions = split.examples.iter().map(|example| lengths(&example.tokens)).collect();
         let stream = stream.to_owned();
-        Ok(BatchPlan { seed, stream, batch_size, shift: 0, captions, order: Mutex::new(None) })
+        let (sorted, order) = (Mutex::new(None), Mutex::new(None));
+        Ok(BatchPlan { seed, stream, batch_size, shift: 0, captions, window: 1, sorted, order })
     }
 
     /// Moves each batch by up to `pixels` in each direction, all its pictures alike.
@@ -99,6 +105,13 @@ impl BatchPlan {
         self
     }
 
+    /// Sorts captions by length among so many batches, so that a batch holds captions of like length and
+    /// little padding. The batches of such a window come in random order.
+    pub fn with_buckets(mut self, batches: usize) -> BatchPlan {
+        self.window = batches.max(1) as u64;
+        self
+    }
+
     /// Steps that see as many examples as the split has, rounded up.
     pub fn steps_per_epoch(&self) -> usize {
         self.captions.len().div_ceil(self.batch_size)
@@ -106,6 +119,41 @@ impl BatchPlan {
 
     /// The examples of `step`.
     pub fn select(&self, step: u64) -> Selection {
+        if self.window == 1 {
+            return self.unsorted(step);
+        }
+        let (number, place) = (step / self.window, (step % self.window) as usize);
+        let mut kept = self.sorted.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let window = match &*kept {
+            Some((known, window)) if *known == number => Arc::clone(window),
+            _ => {
+                let window: Arc<[Selection]> = self.bucketed(number).into();
+                *kept = Some((number, Arc::clone(&window)));
+                window
+            }
+        };
+        // Every window has as many batches as it is long.
+        window.get(place).cloned().unwrap_or_else(|| self.unsorted(step))
+    }
+
+    /// The batches of a window, each of captions of like length.
+    fn bucketed(&self, number: u64) -> Vec<Selection> {
+        let first = number.saturating_mul(self.window);
+        let batches: Vec<_> = (first..first.saturating_add(self.window)).map(|s| self.unsorted(s)).collect();
+        let mut rows: Vec<(usize, usize)> =
+            batches.iter().flat_map(|b| b.indices.iter().copied().zip(b.captions.iter().copied())).collect();
+        rows.sort_by_key(|(index, caption)| self.captions[*index][*caption]);
+        let mut parts: Vec<_> = rows.chunks(self.batch_size).collect();
+        parts.shuffle(&mut stream(self.seed, &format!("{}/buckets", self.stream), number));
+        let offsets = batches.iter().map(|b| b.offset);
+        let selection = |(part, offset): (&[(usize, usize)], _)| {
+            let (indices, captions) = part.iter().copied().unzip();
+            Selection { indices, captions, offset }
+        };
+        parts.into_iter().zip(offsets).map(selection).collect()
+    }
+
+    fn unsorted(&self, step: u64) -> Selection {
         let examples = self.captions.len() as u64;
         // 128 bits: the product must not overflow for any step.
         let first = u128::from(step) * self.batch_size as u128;
@@ -116,7 +164,7 @@ impl BatchPlan {
             indices.push(self.order(epoch)[place] as usize);
         }
         let mut rng = stream(self.seed, &format!("{}/rows", self.stream), step);
-        let captions = indices.iter().map(|index| rng.random_range(0..self.captions[*index])).collect();
+        let captions = indices.iter().map(|index| rng.random_range(0..self.captions[*index].len())).collect();
         let shift = self.shift as i32;
         let offset = match shift {
             0 => (0, 0),
@@ -220,6 +268,26 @@ pub(crate) mod tests {
         let offsets: std::collections::BTreeSet<_> = in_turn.iter().map(|s| s.offset).collect();
         assert!(offsets.len() > 10 && offsets.iter().all(|(x, y)| x.abs() <= 2 && y.abs() <= 2));
         one.select(u64::MAX);
+    }
+
+    #[test]
+    fn buckets_sort_by_length_and_lose_nothing() {
+        let plain = BatchPlan::new(&split(12), 4, 7, "a").unwrap();
+        let plan = || BatchPlan::new(&split(12), 4, 7, "a").unwrap().with_buckets(3);
+        let rows = |s: &Selection| -> Vec<_> { s.indices.iter().copied().zip(s.captions.clone()).collect() };
+        let (mut sorted, mut expected) = (vec![], vec![]);
+        let buckets = plan();
+        for step in 3..6 {
+            let chosen = buckets.select(step);
+            let lengths: Vec<_> = chosen.captions.iter().map(|c| 1 + c).collect();
+            assert!(lengths.iter().max().unwrap() - lengths.iter().min().unwrap() <= 1, "{lengths:?}");
+            assert_eq!(plan().select(step), chosen, "any step can be asked for first");
+            sorted.extend(rows(&chosen));
+            expected.extend(rows(&plain.select(step)));
+        }
+        sorted.sort();
+        expected.sort();
+        assert_eq!(sorted, expected);
     }
 
     #[test]

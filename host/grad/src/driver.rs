@@ -61,11 +61,7 @@ pub fn gradients(
 /// # Errors
 /// When the node cannot be added.
 pub fn stop_gradient(graph: &mut Graph, x: ValueId) -> Result<ValueId> {
-    let stopped = graph.op(rules::STOP_GRADIENT, &[x], &[])?;
-    if let Some(shape) = graph.value(x).shape.clone() {
-        graph.assume_shape(stopped, shape);
-    }
-    Ok(stopped)
+    Ok(graph.op(rules::STOP_GRADIENT, &[x], &[])?)
 }
 
 /// The nodes and values that lie between `wrt` and `roots`.

@@ -24,7 +24,7 @@ const SMALL: usize = 1024;
 /// External tensors start at multiples of a page, so that readers can map them.
 const ALIGNMENT: u64 = 4096;
 
-/// Operators that skip work for the outputs that have no name.
+/// Operators that skip work for the outputs that have no name, except for the first.
 const OPTIONAL_OUTPUTS: [&str; 6] = ["Dropout", "GRU", "LSTM", "LayerNormalization", "MaxPool", "RNN"];
 
 impl Graph {
@@ -164,10 +164,11 @@ impl<'a> Writer<'a> {
         let mut needed = graph.ancestors(&outputs);
         needed.extend(graph.inputs());
         // Where an output may not be left out, it has a name though nobody reads it.
-        for (_, node) in graph.nodes().filter(|(_, n)| !OPTIONAL_OUTPUTS.contains(&n.op.as_str())) {
+        for (_, node) in graph.nodes() {
             let outputs = || node.outputs.iter().flatten();
             if outputs().any(|o| needed.contains(o)) {
-                needed.extend(outputs());
+                let kept = if OPTIONAL_OUTPUTS.contains(&node.op.as_str()) { 1 } else { usize::MAX };
+                needed.extend(outputs().take(kept));
             }
         }
         let mut this =

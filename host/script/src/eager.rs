@@ -3,6 +3,7 @@
 
 use crate::{
     Fault, Tensor,
+    host::MEMORY_HINT,
     ops::{Arg, Call, Entry},
     tensor::Operand,
 };
@@ -126,7 +127,8 @@ impl Eager {
                     value.describe(),
                     bytes >> 20,
                     self.limit >> 20
-                )));
+                ))
+                .hint(MEMORY_HINT));
             }
             results.push(match &value.origin {
                 Origin::Input => Give::Operand(ids.iter().position(|i| *i == id).unwrap_or(0)),

@@ -1,5 +1,6 @@
 //! Errors of scripts: where, the script's own line, the way there, and what would help.
 
+use crate::host::MEMORY_HINT;
 use ekphrasis_graph::GraphError;
 use std::{cell::RefCell, collections::BTreeMap, fmt, rc::Rc};
 
@@ -234,7 +235,7 @@ fn root(
 /// Hints for what Lua itself complains about.
 fn hint_for(message: &str) -> Option<String> {
     let hint = if message.contains("not enough memory") {
-        "the script keeps too much; the limit is set where the engine is made"
+        MEMORY_HINT
     } else if message.contains("a nil value (method") {
         "methods are called with `:`, fields with `.`; scripts/types lists what each class has"
     } else if message.contains("attempt to compare") && message.contains("userdata") {

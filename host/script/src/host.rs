@@ -24,6 +24,10 @@ impl Default for Limits {
     }
 }
 
+/// What helps a script that ran into the memory limit.
+pub(crate) const MEMORY_HINT: &str =
+    "the script keeps too much at once; the limit of a run is `limits.memory_mib` in its config";
+
 /// The clock of the running call.
 #[derive(Default)]
 pub(crate) struct Clock {
@@ -40,7 +44,7 @@ impl Clock {
                 started.elapsed().as_secs_f64(),
                 (deadline - started).as_secs_f64()
             ))
-            .hint("is there a loop that does not end?")),
+            .hint("is there a loop that does not end? the limit of a run is `limits.seconds` in its config")),
             _ => Ok(()),
         }
     }
@@ -105,6 +109,7 @@ impl Host {
                 total >> 20,
                 self.limits.memory >> 20
             ))
+            .hint(MEMORY_HINT)
             .into());
         }
         self.ledger.set(total);

@@ -1,71 +1,13 @@
 //! The graph builder of model scripts: ports, parameters, and layers that bring their parameters.
 
-use crate::{Class, Fault, Tensor, init::Init, json, model::GraphBuilder, model::numbers, ops};
+mod options;
+
+use crate::{Class, Fault, Tensor, init::Init, model::GraphBuilder, model::numbers, ops};
 use ekphrasis_graph::{Attrs, DType, Graph, ValueId};
-use mlua::{Table, Value};
+use mlua::Value;
+use options::Options;
 
 type One = Result<ValueId, Fault>;
-
-/// Options of a layer by name.
-struct Options(Option<Table>);
-
-impl Options {
-    fn read(value: &Value, known: &[&str]) -> Result<Self, Fault> {
-        let table = match value {
-            Value::Nil => return Ok(Self(None)),
-            Value::Table(t) => t.clone(),
-            other => {
-                return Err(Fault::new(format!(
-                    "expected a table of options, found {}",
-                    json::describe(other)
-                )));
-            }
-        };
-        for pair in table.pairs::<Value, Value>() {
-            let (key, _) = pair.map_err(|e| Fault::new(e.to_string()))?;
-            let key = key.to_string().unwrap_or_default();
-            if !known.contains(&key.as_str()) {
-                return Err(Fault::unknown("option", &key, known.iter().copied()));
-            }
-        }
-        Ok(Self(Some(table)))
-    }
-
-    fn get(&self, name: &str) -> Value {
-        self.0.as_ref().and_then(|t| t.raw_get(name).ok()).unwrap_or(Value::Nil)
-    }
-
-    fn wrong<T>(&self, name: &str, expected: &str) -> Result<T, Fault> {
-        let found = json::describe(&self.get(name));
-        Err(Fault::new(format!("option `{name}`: expected {expected}, found {found}")))
-    }
-
-    fn count(&self, name: &str, default: Option<usize>) -> Result<usize, Fault> {
-        match (self.get(name), default) {
-            (Value::Nil, Some(n)) => Ok(n),
-            (Value::Integer(n), _) if n >= 0 => Ok(n as usize),
-            (Value::Number(n), _) if n >= 0.0 && n.fract() == 0.0 => Ok(n as usize),
-            _ => self.wrong(name, "a whole number"),
-        }
-    }
-
-    fn number(&self, name: &str, default: f64) -> Result<f64, Fault> {
-        match self.get(name) {
-            Value::Nil => Ok(default),
-            Value::Integer(n) => Ok(n as f64),
-            Value::Number(n) => Ok(n),
-            _ => self.wrong(name, "a number"),
-        }
-    }
-
-    fn flag(&self, name: &str, default: bool) -> Result<bool, Fault> {
-        match self.get(name) {
-            Value::Nil => Ok(default),
-            Value::Boolean(v) => Ok(v),
-            _ => self.wrong(name, "true or false"),
-        }
-    }
-}
 
 impl GraphBuilder {
     fn value(&self, name: &str, dims: &[usize], init: Init) -> One {

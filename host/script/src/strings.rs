@@ -3,7 +3,7 @@
 
 use crate::{
     Fault,
-    host::{Clock, Host},
+    host::{Clock, Host, MEMORY_HINT},
     pattern::{Capture, Matcher},
 };
 use mlua::{IntoLua, Lua, LuaString, MultiValue, Table, Value};
@@ -58,7 +58,7 @@ pub(crate) fn functions(lua: &Lua, host: &Host) -> mlua::Result<Table> {
         if (text.len() + between.len()).saturating_mul(n) > most {
             let limit = most >> 20;
             let message = format!("string.rep: the result is longer than the memory limit of {limit} MB");
-            return Err(Fault::new(message).into());
+            return Err(Fault::new(message).hint(MEMORY_HINT).into());
         }
         let mut out = [&text[..], &between[..]].concat().repeat(n);
         out.truncate(out.len().saturating_sub(between.len()));
@@ -158,6 +158,7 @@ fn replace(
                     "gsub: the result is longer than the memory limit of {} MB",
                     most >> 20
                 ))
+                .hint(MEMORY_HINT)
                 .into());
             }
         }

@@ -3,7 +3,7 @@
 use crate::{
     Class, Fault, Tensor,
     class::Module,
-    host::Host,
+    host::{Host, MEMORY_HINT},
     json, ops,
     tensor::{TensorObject, dispatch},
 };
@@ -168,7 +168,8 @@ fn room(lua: &Lua, what: &str, dims: &[usize], dtype: DType) -> Result<(), Fault
             "{what}: {dims:?} of {dtype} would take {} MB (limit {} MB)",
             bytes >> 20,
             limit >> 20
-        ))),
+        ))
+        .hint(MEMORY_HINT)),
         false => Ok(()),
     }
 }

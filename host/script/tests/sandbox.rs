@@ -22,7 +22,10 @@ fn endless_loops_are_stopped_where_they_are() {
     let e = stopped("local i = 0\nwhile true do\ni = i + 1\nend");
     assert!(e.contains("stopped after 0.7 s (limit 0.7 s)"), "{e}");
     assert!(e.starts_with("error: scripts/test.lua:") && e.contains("i = i + 1"), "{e}");
-    assert!(e.contains("hint: is there a loop that does not end?"), "{e}");
+    assert!(
+        e.contains("hint: is there a loop that does not end? the limit of a run is `limits.seconds`"),
+        "{e}"
+    );
     for body in [
         "while true do pcall(function() while true do end end) end",
         "while true do xpcall(function() while true do end end, function(e) while true do end end) end",
@@ -89,7 +92,7 @@ fn hoarding_is_stopped() {
     ] {
         let engine = common::patient();
         let e = error_of(&engine, body).to_string();
-        assert!(e.contains("not enough memory"), "{body}\n{e}");
+        assert!(e.contains("not enough memory") && e.contains("`limits.memory_mib`"), "{body}\n{e}");
         assert!(engine.call(&script(&engine, "return 1"), "study", ()).is_ok());
     }
 }
@@ -100,6 +103,7 @@ fn tensors_count_against_the_memory_limit() {
     let e = error_of(&engine, "local t = {} for i = 1, 1e6 do t[i] = tensor.ones({ 1024, 1024 }) end")
         .to_string();
     assert!(e.contains("the script keeps tensors of 68 MB (limit 64 MB)"), "{e}");
+    assert!(e.contains("`limits.memory_mib`"), "{e}");
     let e = error_of(&engine, "return tensor.zeros({ 1000000, 1000000 })").to_string();
     assert!(e.contains("(limit 64 MB)"), "{e}");
     let e = error_of(&engine, "return tensor.ones({ 4096, 1 }) + tensor.ones({ 1, 8192 })").to_string();

@@ -1,9 +1,8 @@
-//! The stubs for editors that are kept with the scripts are those that the tables give.
+//! What the tables give as stubs for editors.
 
 mod common;
 
 use ekphrasis_script::stubs;
-use std::{fs, path::Path};
 
 #[test]
 fn stubs_describe_what_is_registered() {
@@ -31,28 +30,4 @@ fn stubs_describe_what_is_registered() {
         lua.load(text.as_str()).exec().unwrap_or_else(|e| panic!("{name}: {e}"));
     }
     assert!(stubs::luarc(&engine.docs()).contains("\"scripts/types\""));
-}
-
-/// With EKPHRASIS_WRITE_STUBS set, writes the files instead of comparing them.
-#[test]
-fn files_of_this_crate_do_not_drift() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let engine = common::tracer();
-    let mut files: Vec<_> = stubs::generate(&engine.docs())
-        .into_iter()
-        .map(|(name, text)| (root.join("scripts/types").join(name), text))
-        .collect();
-    files.push((root.join(".luarc.json"), stubs::luarc(&engine.docs())));
-    for (path, text) in files {
-        if std::env::var_os("EKPHRASIS_WRITE_STUBS").is_some() {
-            fs::write(&path, text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-            continue;
-        }
-        let found = fs::read_to_string(&path).unwrap_or_default();
-        assert!(
-            found == text,
-            "{} differs; EKPHRASIS_WRITE_STUBS=1 cargo test -p ekphrasis-script",
-            path.display()
-        );
-    }
 }

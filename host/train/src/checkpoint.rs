@@ -205,3 +205,6 @@ pub fn hash(world: &World) -> Result<String> {
     }
     Ok(hasher.finalize().to_hex().to_string())
 }
+
+#[cfg(test)]
+mod tests;

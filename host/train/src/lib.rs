@@ -27,16 +27,14 @@ mod run_folder;
 mod runner;
 mod schedule;
 mod scoring;
+mod settings;
 mod step;
 mod weights;
 mod world;
 
 pub use baseline::{MovingAverage, advantages};
 pub use captions::Captions;
-pub use config::{
-    Baseline, Choice, Config, Decay, Evaluation, Limits, Mode, Optimizer, OptimizerKind, Phase,
-    Rollout as RolloutConfig,
-};
+pub use config::{Choice, Config, Evaluation, Limits};
 pub use error::{Result, TrainError};
 pub use journal::{Entry, Journal};
 pub use model::{Kept, Model};
@@ -47,5 +45,6 @@ pub use run::{Surroundings, open_trained, run, start_runtime};
 pub use run_folder::RunFolder;
 pub use runner::Runner;
 pub use scoring::{Prepared, Scoring};
+pub use settings::{Baseline, Decay, Mode, Optimizer, OptimizerKind, Phase, Rollout as RolloutSettings};
 pub use weights::{AllWeights, Double, Weights};
 pub use world::{Layout, World, classes};

@@ -127,7 +127,9 @@ impl PhaseRun {
             (true, None) => Some(Rollout::new(world, &world.config.evaluation.policy, 1, false)?),
         };
         let split = world.split(&phase.split)?;
-        let plan = BatchPlan::new(&split, phase.batch, world.config.seed, name)?.with_shift(phase.shift);
+        let plan = BatchPlan::new(&split, phase.batch, world.config.seed, name)?
+            .with_shift(phase.shift)
+            .with_buckets(phase.buckets);
         let longest = world.sizes.max_length;
         let length = if world.fixed_length() { Length::Fixed(longest) } else { Length::Longest(longest) };
         let batches = Prefetcher::new(split.clone(), plan, length, position.done, 1, AHEAD)?;

@@ -22,9 +22,13 @@ pub struct Recorder {
 
 impl Recorder {
     /// Opens the file and drops what is beyond its first `bytes` bytes.
+    ///
+    /// Where the file is shorter than that, somebody took lines away; it goes on from its end.
     pub fn open(path: &Path, bytes: u64) -> Result<Self> {
         let file =
             OpenOptions::new().create(true).append(true).open(path).map_err(TrainError::io("open", path))?;
+        let length = file.metadata().map_err(TrainError::io("read", path))?.len();
+        let bytes = bytes.min(length);
         file.set_len(bytes).map_err(TrainError::io("write", path))?;
         Ok(Self { path: path.to_owned(), file, bytes, sums: BTreeMap::new() })
     }
@@ -64,5 +68,43 @@ impl Recorder {
     pub fn sync(&mut self) -> Result<u64> {
         self.file.sync_data().map_err(TrainError::io("sync", &self.path))?;
         Ok(self.bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_line_holds_means_and_a_resumed_file_only_what_was_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        let mut recorder = Recorder::open(&path, 0).unwrap();
+        recorder.add(&[("loss".into(), 1.0), ("rare".into(), 5.0)]);
+        recorder.add(&[("loss".into(), 2.0)]);
+        let means = recorder.line("gan", 2, 7).unwrap();
+        assert_eq!(means, [("loss".to_owned(), 1.5), ("rare".to_owned(), 5.0)]);
+        let bytes = recorder.sync().unwrap();
+        let kept = fs::read_to_string(&path).unwrap();
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&kept).unwrap(),
+            json!({ "global_step": 7, "phase": "gan", "step": 2, "loss": 1.5, "rare": 5.0 })
+        );
+        assert_eq!(bytes, kept.len() as u64);
+
+        // After the checkpoint: a line, and one that a kill cut short.
+        recorder.append(&json!({ "global_step": 17 })).unwrap();
+        drop(recorder);
+        OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"glo").unwrap();
+        let mut recorder = Recorder::open(&path, bytes).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), kept);
+        recorder.append(&json!({ "global_step": 9 })).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), format!("{kept}{{\"global_step\":9}}\n"));
+
+        // A file that was taken away is not made up of zeros.
+        fs::remove_file(&path).unwrap();
+        let mut recorder = Recorder::open(&path, bytes).unwrap();
+        assert_eq!((recorder.sync().unwrap(), fs::read(&path).unwrap()), (0, vec![]));
     }
 }

@@ -4,7 +4,9 @@ use crate::{Captions, Choice, Result, Role, TrainError, World, calls::RoleCalls,
 use ekphrasis_data::{Split, Vocabulary};
 use ekphrasis_plugin::{Library, PluginError, RewardBatchView, RewardPlugin};
 use ekphrasis_runtime::DeviceTensor;
-use ekphrasis_script::{Class, Fault, Kind, ModelHandle, Script, ScriptError, Tensor, check_reward, uncounted};
+use ekphrasis_script::{
+    Class, Fault, Kind, ModelHandle, Script, ScriptError, Tensor, check_reward, uncounted,
+};
 use mlua::MetaMethod;
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc};
 
@@ -238,6 +240,8 @@ fn another(lua: &mlua::Lua, held: &mlua::AnyUserData, choice: Choice) -> mlua::R
 pub fn class() -> Class<RewardBatch> {
     let mut class = Class::<RewardBatch>::new("RewardBatch", "Sampled captions with their pictures and references, in a reward script.")
         .operator(MetaMethod::Len, "len: integer", |_, batch: mlua::UserDataRef<RewardBatch>| Ok(batch.captions.len()))
+        .field("pad", "integer", "Token that fills up.", |_, _| Ok(Vocabulary::PAD))
+        .field("eos", "integer", "Token that ends; words have higher numbers.", |_, _| Ok(Vocabulary::EOS))
         .method("samples", "(): integer", "Captions for each picture.", |_, b, ()| Ok(b.samples))
         .method("step", "(): integer", "Training step, from 0.", |_, b, ()| Ok(b.step))
         .method("tokens", "(): Tensor", "i64[N, T]: the captions as token ids: words, end, padding.", |_, b, ()| {

@@ -188,8 +188,10 @@ fn take(results: &mut HashMap<String, DeviceTensor>, name: &str) -> Result<Devic
 
 /// The tensor that a policy returned.
 fn returned(script: &Script, values: &mlua::MultiValue) -> Result<Tensor> {
-    let first = values.get(0).and_then(Tensor::from_value);
-    Ok(first.ok_or_else(|| script.error(Fault::new("`sample`: expected it to return a tensor of tokens i64[B]")))?)
+    let first = values.front().and_then(Tensor::from_value);
+    Ok(first.ok_or_else(|| {
+        script.error(Fault::new("`sample`: expected it to return a tensor of tokens i64[B]"))
+    })?)
 }
 
 /// The next tokens by calling the policy with numbers.

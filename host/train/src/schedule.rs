@@ -13,11 +13,8 @@ pub struct ScheduleHost(Rc<RefCell<Runner>>);
 pub fn run(runner: &Rc<RefCell<Runner>>) -> Result<Value> {
     let world = runner.borrow().world.clone();
     let (script, params) = world.chosen(Kind::Schedule, &world.config.schedule)?;
-    let host = world
-        .engine
-        .lua()
-        .create_any_userdata(ScheduleHost(runner.clone()))
-        .map_err(TrainError::lua)?;
+    let host =
+        world.engine.lua().create_any_userdata(ScheduleHost(runner.clone())).map_err(TrainError::lua)?;
     let params = world.engine.value(&params)?;
     let outcome = world.engine.call(&script, "run", (host, params));
     if let Err(error) = outcome {

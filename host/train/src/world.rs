@@ -100,6 +100,7 @@ fn stems(folder: &Path, extension: &str) -> Vec<String> {
     names
 }
 
+type Forwards = HashMap<(Role, String), Rc<RefCell<Forward>>>;
 type TrainingGraph = Rc<(Graph, Vec<RunningStatistic>)>;
 
 /// All that a run works with. Scripts hold it through [`Rc`], so what changes sits in cells.
@@ -119,7 +120,7 @@ pub struct World {
     models: Models,
     /// Weights of all roles.
     pub weights: RefCell<AllWeights>,
-    forwards: RefCell<HashMap<(Role, String), Rc<RefCell<Forward>>>>,
+    forwards: RefCell<Forwards>,
     training: RefCell<HashMap<(Role, String), TrainingGraph>>,
     splits: RefCell<HashMap<String, Arc<Split>>>,
     chosen: RefCell<HashMap<String, (Script, serde_json::Value)>>,

@@ -8,7 +8,7 @@ use crate::{
     shown,
 };
 use ekphrasis_report::Table;
-use ekphrasis_study::{Counts, Failure, Observer, Planned, State, StudyOptions, Trial};
+use ekphrasis_study::{Counts, Failure, Observer, Planned, Settings, State, StudyOptions, Trial};
 use serde_json::{Map, Value};
 use std::{cell::RefCell, path::PathBuf, rc::Rc, time::Duration};
 
@@ -59,27 +59,36 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
             let more = if report.complete {
                 ""
             } else {
-                "What the study asks for after these may depend on them.\n"
+                "\nWhat the study asks for after these may depend on them.\n"
             };
-            print(&(screen::table(&listing(&report.planned)) + more))
+            print(&(listing(&report.planned) + more))
         }
         false => print(&format!("study folder  {}\n", report.folder.display())),
     }
 }
 
-fn listing(planned: &[Planned]) -> Table {
-    let mut table = Table::new(["trial", "state", "settings"]);
+/// The trials with the settings in which they differ, then the settings that all have.
+fn listing(planned: &[Planned]) -> String {
+    let shared = |key: &str, value: &str| {
+        planned.iter().all(|p| p.trial.settings.get(key).is_some_and(|v| v == value))
+    };
+    let shown = |settings: &Settings, wanted: bool| {
+        let chosen = settings.iter().filter(|(key, value)| shared(key, value) == wanted);
+        chosen.map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>()
+    };
+    let mut table = Table::new(["trial", "state", "settings of its own"]);
     for Planned { trial, state } in planned {
         let state = match state {
             State::New => "to run",
             State::Begun => "to resume",
             State::Done(_) => "done",
         };
-        let settings: Vec<String> =
-            trial.settings.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        table.row([trial.name.clone().into(), state.into(), settings.join(" ").into()]);
+        table.row([trial.name.clone().into(), state.into(), shown(&trial.settings, false).join(" ").into()]);
     }
-    table
+    let common = planned.first().map_or(vec![], |p| shown(&p.trial.settings, true));
+    let common: String = common.iter().map(|setting| format!("  {setting}\n")).collect();
+    let common = if common.is_empty() { common } else { format!("\nall with\n{common}") };
+    screen::table(&table) + &common
 }
 
 /// `key=value`; the value is read as TOML, or taken as text where it is not.
@@ -151,6 +160,27 @@ impl Observer for Watch {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_listing_tells_what_differs() {
+        let planned = |seed: u64, state: State| {
+            let settings = [("seed".to_owned(), seed.to_string()), ("a.steps".to_owned(), "9".to_owned())];
+            let (key, path) = (String::new(), PathBuf::new());
+            let (name, arm) = (format!("x-seed{seed}"), "x".to_owned());
+            let settings = settings.into_iter().collect();
+            Planned {
+                trial: Trial { name, arm, seed, key, config: path.clone(), settings, folder: path },
+                state,
+            }
+        };
+        let text = listing(&[planned(0, State::Begun), planned(1, State::New)]);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(
+            lines[2..],
+            ["x-seed0  to resume  seed=0", "x-seed1  to run     seed=1", "", "all with", "  a.steps=9"]
+        );
+        assert!(!listing(&[]).contains("all with"));
+    }
 
     #[test]
     fn settings_nest_by_their_dots() {

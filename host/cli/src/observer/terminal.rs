@@ -64,7 +64,7 @@ impl View {
 
 /// Losses and rewards of several updates are told apart by a prefix, as `generator.loss`.
 fn is_shown(name: &str) -> bool {
-    matches!(name.rsplit('.').next(), Some("loss" | "reward"))
+    !name.starts_with("milliseconds.") && matches!(name.rsplit('.').next(), Some("loss" | "reward"))
 }
 
 impl Observer for Terminal {
@@ -148,7 +148,7 @@ mod tests {
         let mut view =
             View { bar: None, begun, first: 100, done: 300, steps: 1300, said: begun, numbers: vec![] };
         let value = |name: &str, v: f64| (name.to_owned(), v);
-        view.add(&[value("loss", 2.0), value("milliseconds.update", 3.0), value("reward.cider_d", 1.0)]);
+        view.add(&[value("loss", 2.0), value("milliseconds.reward", 3.0), value("reward.cider_d", 1.0)]);
         view.add(&[value("loss", 1.0), value("reward", 0.5)]);
         let line = view.line("gan");
         assert!(line.starts_with("gan: step 300 of 1300, 20.0/s, 50 s left"), "{line}");

@@ -41,10 +41,9 @@ pub(super) const ROWS: &[Row] = &[
     row("TopK", Dense, top_k, || vec![Case::of([apart(&[3, 4]), list(&[2])]).attr("axis", 1).outputs(2)]),
 ];
 
-/// Rows are scattered back with `ScatterND`: for 1,024 rows of 128 and vocabularies of 60, 1,000 and
-/// 10,000 it took 0.04, 0.05 and 0.28 ms on the CPU, `ScatterElements` 0.8 to 1.1 and a one-hot product
-/// 0.14, 1.9 and 23. One literal
-/// index is a slice, and comes back as padding.
+/// Rows are summed back by a one-hot product for small tables and by `ScatterElements` for large ones: for
+/// 1,024 rows of 128 and vocabularies of 60, 1,000 and 10,000 the product took 0.14, 1.9 and 23 ms on the
+/// CPU, `ScatterElements` 0.8 to 1.1. One literal index is a slice, and comes back as padding.
 fn gather(c: &mut Ctx) -> Result<Grads> {
     let (dy, x, indices) = (c.dy()?, c.x(0)?, c.x(1)?);
     let rank = c.g.rank(x)?;

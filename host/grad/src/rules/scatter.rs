@@ -1,7 +1,7 @@
 //! Scattering gradients back to where values were taken from.
 
 use crate::Ctx;
-use ekphrasis_graph::{AttrsExt, DType, Dim, Graph, Origin, Result, ValueId};
+use ekphrasis_graph::{AttrsExt, DType, Dim, Graph, Origin, Result, Tensor, ValueId};
 
 /// Adds `updates` to `base` at `indices` along `axis`, elementwise.
 pub(super) fn add_elements(
@@ -64,11 +64,52 @@ pub(super) fn rows(c: &mut Ctx, dy: ValueId, x: ValueId, indices: ValueId, axis:
     let front = order(axis, depth, rank - 1 + depth);
     let dy = c.g.transpose(dy, &front)?;
     let to_front = order(axis, 1, rank);
-    let base = zeros(c.g, x, &to_front)?;
     let coordinates = c.g.cast(indices, DType::I64)?;
-    let coordinates = c.g.unsqueeze(coordinates, &[depth as i64])?;
-    let sum = add_slices(c.g, base, coordinates, dy)?;
+    let dims = c.g.dims(x)?;
+    let ordered: Vec<Dim> = to_front.iter().filter_map(|o| dims.get(*o as usize).cloned()).collect();
+    let sum = match ordered.iter().map(Dim::known).collect::<Option<Vec<i64>>>() {
+        Some(dims) => known_rows(c.g, dy, coordinates, &dims)?,
+        None => {
+            let base = zeros(c.g, x, &to_front)?;
+            let coordinates = c.g.unsqueeze(coordinates, &[depth as i64])?;
+            add_slices(c.g, base, coordinates, dy)?
+        }
+    };
     c.g.transpose(sum, &Ctx::inverse(&to_front))
+}
+
+/// Tables up to this many rows get their gradient by a product.
+const SMALL_TABLE: i64 = 256;
+
+/// Sums the slices of `dy` that belong to one row of a table of known size `dims`.
+///
+/// `ScatterND` would be the fastest, but ONNX Runtime adds on several threads in any order, and a run
+/// must give the same bits each time.
+fn known_rows(g: &mut Graph, dy: ValueId, indices: ValueId, dims: &[i64]) -> Result<ValueId> {
+    let (count, width) = (dims.first().copied().unwrap_or(1), dims.iter().skip(1).product::<i64>());
+    let line = g.int_list(&[-1]);
+    let indices = g.reshape_to(indices, line)?;
+    let column = g.unsqueeze(indices, &[1])?;
+    let matrix = g.int_list(&[-1, width]);
+    let dy = g.reshape_to(dy, matrix)?;
+    let sum = if count <= SMALL_TABLE {
+        // Indices may count from the end.
+        let size = g.constant(Tensor::scalar_i64(count));
+        let column = g.op("Mod", &[column, size], &[])?;
+        let all: Vec<i64> = (0..count).collect();
+        let all = g.int_list(&all);
+        let hot = g.equal(column, all)?;
+        let hot = g.cast(hot, g.value(dy).dtype)?;
+        g.op("Gemm", &[hot, dy], &[("transA", 1i64.into())])?
+    } else {
+        let zero = g.scalar_like(dy, 0.0);
+        let shape = g.int_list(&[count, width]);
+        let base = g.expand_to(zero, shape)?;
+        let indices = g.expand_like(column, dy)?;
+        add_elements(g, base, indices, dy, 0)?
+    };
+    let shape = g.int_list(dims);
+    g.reshape_to(sum, shape)
 }
 
 /// Zeros of the shape of `x` with its dimensions in another order.

@@ -46,6 +46,7 @@ pub(super) fn infer(op: &str, a: &Args) -> Infer<Option<Vec<Info>>> {
         | "Hardmax"
         | "Clip"
         | "Identity"
+        | "ekphrasis::StopGradient"
         | "CumSum"
         | "Trilu"
         | "LpNormalization"

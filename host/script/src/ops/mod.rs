@@ -8,6 +8,7 @@ mod call;
 mod elementwise;
 mod indexing;
 mod linear;
+mod parts;
 mod reduce;
 mod shaping;
 
@@ -56,12 +57,14 @@ pub(crate) struct Entry {
 
 /// Methods of a tensor, by family.
 pub fn methods() -> impl Iterator<Item = &'static Op> {
-    [elementwise::ROWS, reduce::ROWS, shaping::ROWS, indexing::ROWS, linear::ROWS].into_iter().flatten()
+    let families =
+        [elementwise::ROWS, reduce::ROWS, shaping::ROWS, parts::ROWS, indexing::ROWS, linear::ROWS];
+    families.into_iter().flatten()
 }
 
 /// Functions of the module `tensor` that take tensors.
 pub fn functions() -> impl Iterator<Item = &'static Op> {
-    shaping::FUNCTIONS.iter()
+    parts::FUNCTIONS.iter()
 }
 
 /// The operations by name: methods plain, functions as `tensor.concat`.
