@@ -60,3 +60,45 @@
 ---Where in the caption a policy stands.
 ---@class ekphrasis.PolicyState
 ---@field step integer|Tensor Tokens drawn before this one.
+
+---Trials to run: every arm with every seed.
+---@class ekphrasis.Trials
+---@field config string Path of the config, from the project's folder.
+---@field set? table<string, any> Settings by dotted path, as `["phases.gan.steps"] = 100`.
+---@field vary? table<string, table<string, table<string, any>>> Factors, each with arms by name, each with its settings: `{ reward = { bleu = { ... } } }`. Several factors make every combination, named `one+other`.
+---@field name? string Name of the only arm when nothing varies; the config's name unless given.
+---@field seeds? integer[] Seeds; the config's own unless given.
+
+---One trial to run.
+---@class ekphrasis.Trial
+---@field config string Path of the config, from the project's folder.
+---@field set? table<string, any> Settings by dotted path, as `["phases.gan.steps"] = 100`.
+---@field name? string Name of its arm; the config's name unless given.
+---@field seed? integer Its seed; the config's own unless given.
+
+---What came out of a trial.
+---@class ekphrasis.Result
+---@field name string Name of the trial and of its folder.
+---@field arm string Its arm.
+---@field seed integer Its seed.
+---@field summary table The run's summary.json, nested: `r.summary.captioner.cross_entropy.val.cider_d`.
+
+---Results to compare.
+---@class ekphrasis.Comparison
+---@field [1] ekphrasis.Result[] The results.
+---@field metrics string[] Dotted names of numbers in the summaries.
+---@field baseline? string The arm that the others are compared with.
+
+---A comparison of arms.
+---@class ekphrasis.Table
+---@field text string Aligned columns.
+---@field markdown string The same in Markdown.
+---@field metrics table<string, table<string, ekphrasis.Arm>> Numbers by metric and arm.
+
+---One arm by one metric.
+---@class ekphrasis.Arm
+---@field n integer How many seeds.
+---@field mean number The mean.
+---@field sd? number Standard deviation over n - 1.
+---@field interval? { low: number, high: number } 95% confidence interval of the mean.
+---@field difference? { n: integer, mean: number, sd: number?, interval: table?, t: number?, p: number? } The paired difference to the baseline over the seeds in both; p by the paired t-test.

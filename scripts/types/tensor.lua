@@ -349,38 +349,6 @@ function Tensor:expand(sizes) end
 ---@return Tensor
 function Tensor:expand_as(other) end
 
----Elements start to before stop along an axis, counted from 0; negative counts from the end.
----@param axis integer
----@param start integer
----@param stop? integer
----@param step? integer
----@return Tensor
-function Tensor:slice(axis, start, stop, step) end
-
----One position along an axis, which goes.
----@param axis integer
----@param index integer
----@return Tensor
-function Tensor:select(axis, index) end
-
----Parts of the given sizes along an axis (0); one number is the size of each part.
----@param sizes integer|integer[]
----@param axis? integer
----@return Tensor ...
-function Tensor:split(sizes, axis) end
-
----n parts of equal size along an axis (0).
----@param n integer
----@param axis? integer
----@return Tensor ...
-function Tensor:chunk(n, axis) end
-
----Moves elements along an axis (0), round the end.
----@param shift integer
----@param axis? integer
----@return Tensor
-function Tensor:roll(shift, axis) end
-
 ---Each element along an axis (0) n times, side by side.
 ---@param n integer
 ---@param axis? integer
@@ -398,11 +366,6 @@ function Tensor:tile(times) end
 ---@param value? number
 ---@return Tensor
 function Tensor:pad(pads, mode, value) end
-
----The other way round along an axis.
----@param axis integer
----@return Tensor
-function Tensor:flip(axis) end
 
 ---The upper triangle from diagonal k (0); zero below.
 ---@param k? integer
@@ -441,6 +404,43 @@ function Tensor:size_tensor(axis) end
 ---@param depth integer
 ---@return Tensor
 function Tensor:one_hot(depth) end
+
+---Elements start to before stop along an axis, counted from 0; negative counts from the end.
+---@param axis integer
+---@param start integer
+---@param stop? integer
+---@param step? integer
+---@return Tensor
+function Tensor:slice(axis, start, stop, step) end
+
+---One position along an axis, which goes.
+---@param axis integer
+---@param index integer
+---@return Tensor
+function Tensor:select(axis, index) end
+
+---Parts of the given sizes along an axis (0); one number is the size of each part.
+---@param sizes integer|integer[]
+---@param axis? integer
+---@return Tensor ...
+function Tensor:split(sizes, axis) end
+
+---n parts of equal size along an axis (0).
+---@param n integer
+---@param axis? integer
+---@return Tensor ...
+function Tensor:chunk(n, axis) end
+
+---Moves elements along an axis (0), round the end.
+---@param shift integer
+---@param axis? integer
+---@return Tensor
+function Tensor:roll(shift, axis) end
+
+---The other way round along an axis.
+---@param axis integer
+---@return Tensor
+function Tensor:flip(axis) end
 
 ---Whole slices along an axis (0) by index, as an embedding does; PyTorch's index_select.
 ---@param indices Tensor

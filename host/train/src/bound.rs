@@ -40,9 +40,6 @@ pub struct Bound {
 impl Bound {
     /// Makes a session of `graph`, whose inputs `ROLE/NAME` are weights.
     pub fn new(runtime: &Runtime, graph: &Graph, averaged: bool, options: &SessionOptions) -> Result<Self> {
-        if let Ok(dir) = std::env::var("DUMP_GRAPHS") {
-            graph.save(format!("{dir}/{}.onnx", graph.name.replace(' ', "_")))?;
-        }
         let session = runtime.session(graph, options)?;
         let mut weights = vec![];
         for port in session.inputs() {

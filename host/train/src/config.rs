@@ -182,6 +182,8 @@ impl Config {
         expect(self.max_length >= 2, "max_length".into(), "expected 2 or more")?;
         expect(self.checkpoint_seconds > 0.0, "checkpoint_seconds".into(), "expected more than 0")?;
         expect(self.evaluation.batch > 0, "evaluation.batch".into(), "expected 1 or more")?;
+        expect(self.limits.seconds > 0.0, "limits.seconds".into(), "expected more than 0")?;
+        expect(self.limits.memory_mib > 0, "limits.memory_mib".into(), "expected 1 or more")?;
         for (name, phase) in &self.phases {
             let at = |field: &str| format!("phases.{name}.{field}");
             expect(phase.steps > 0, at("steps"), "expected 1 or more")?;

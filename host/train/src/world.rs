@@ -154,7 +154,7 @@ impl World {
         };
         let limits = ekphrasis_script::Limits {
             wall: std::time::Duration::from_secs_f64(config.limits.seconds.clamp(0.01, 1e6)),
-            memory: config.limits.memory_mib << 20,
+            memory: config.limits.memory_mib.saturating_mul(1 << 20),
         };
         let engine = Engine::new(limits, Some(runtime.clone()))?;
         classes(&engine)?;

@@ -84,6 +84,8 @@ fn numbers_out_of_range_are_refused() {
         ("checkpoint_seconds=0", "checkpoint_seconds: expected more than 0"),
         ("checkpoint_seconds=nan", "checkpoint_seconds: expected more than 0"),
         ("evaluation={policy=\"greedy\",batch=0,draws=1}", "evaluation.batch: expected 1 or more"),
+        ("limits.seconds=nan", "limits.seconds: expected more than 0"),
+        ("limits.memory_mib=0", "limits.memory_mib: expected 1 or more"),
         ("phases.pretrain.steps=0", "phases.pretrain.steps: expected 1 or more"),
         ("phases.pretrain.batch=0", "phases.pretrain.batch: expected 1 or more"),
         ("phases.pretrain.sampled_captions=1.5", "sampled_captions: expected a share from 0 to 1"),
