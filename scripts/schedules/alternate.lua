@@ -8,12 +8,7 @@ return {
     gan_split = "val",
   },
   run = function(host, p)
-    local splits = {}
-    for _, split in ipairs(p.splits) do
-      if host:has_split(split) then
-        splits[#splits + 1] = split
-      end
-    end
+    local splits = host:splits(p.splits)
 
     -- Cross entropy first: reinforcement that starts too early buys CIDEr-D with truth.
     host:train("cross_entropy")

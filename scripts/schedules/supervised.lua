@@ -4,12 +4,7 @@ return {
   doc = "Cross entropy alone: the control for what reinforcement adds in the same time.",
   params = { splits = { "val", "test", "compositional" } },
   run = function(host, p)
-    local splits = {}
-    for _, split in ipairs(p.splits) do
-      if host:has_split(split) then
-        splits[#splits + 1] = split
-      end
-    end
+    local splits = host:splits(p.splits)
     host:train("cross_entropy")
     host:evaluate("cross_entropy", splits)
   end,

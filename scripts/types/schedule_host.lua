@@ -31,10 +31,10 @@ function ScheduleHost:samples(label) end
 ---@return boolean
 function ScheduleHost:has_phase(name) end
 
----Whether the data have this split.
----@param name string
----@return boolean
-function ScheduleHost:has_split(name) end
+---Those of the wanted splits that the data have, in the same order.
+---@param wanted string[]
+---@return string[]
+function ScheduleHost:splits(wanted) end
 
 ---Whether the config names a model for this role.
 ---@param role string

@@ -91,9 +91,15 @@ pub fn class() -> Class<ScheduleHost> {
     .method("has_phase", "(name: string): boolean", "Whether the config has this phase.", |_, host, name: String| {
         Ok(host.0.borrow().world.config.phases.contains_key(&name))
     })
-    .method("has_split", "(name: string): boolean", "Whether the data have this split.", |_, host, name: String| {
-        Ok(host.0.borrow().world.data.splits.contains_key(&name))
-    })
+    .method(
+        "splits",
+        "(wanted: string[]): string[]",
+        "Those of the wanted splits that the data have, in the same order.",
+        |_, host, wanted: Vec<String>| {
+            let host = host.0.borrow();
+            Ok(wanted.into_iter().filter(|s| host.world.data.splits.contains_key(s)).collect::<Vec<_>>())
+        },
+    )
     .method("has_model", "(role: string): boolean", "Whether the config names a model for this role.", |_, host, role: String| {
         Ok(host.0.borrow().world.models().keys().any(|r| r.name() == role))
     })

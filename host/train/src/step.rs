@@ -150,7 +150,9 @@ impl Step {
             let (now, then) = (state.now, 1 - state.now);
             let (rate, count, report) = (&self.rate, &self.count, &self.report);
             let (statistics, averages) = (&self.statistics, self.averages);
-            let binding = self.bound.binding(&weights, &[now as u8], |binding| {
+            // What is bound depends on which of each pair is current.
+            let current = [now as u8, own.average.as_ref().map_or(0, Double::parity)];
+            let binding = self.bound.binding(&weights, &current, |binding| {
                 binding.input("rate", rate)?;
                 binding.input("count", count)?;
                 binding.output("report", report)?;
