@@ -88,7 +88,7 @@ impl<'de> Deserialize<'de> for Choice {
 
 /// How models are evaluated.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct Evaluation {
     /// The policy that writes the captions.
     pub policy: Choice,

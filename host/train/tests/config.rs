@@ -133,3 +133,11 @@ fn learning_rates_rise_and_fall() {
     let plain = &config.phases["pretrain"].optimizer;
     assert_eq!((plain.rate(0, 10), plain.rate(10, 10)), (1e-3, 1e-3), "neither warm-up nor decay");
 }
+
+#[test]
+fn a_single_setting_of_a_table_leaves_the_others_at_their_defaults() {
+    let config = load(CONFIG, &["evaluation.policy=multinomial", "limits.seconds=3"]).unwrap();
+    assert_eq!(config.evaluation.policy.script, "multinomial");
+    assert_eq!((config.evaluation.batch, config.evaluation.draws), (100, 5));
+    assert_eq!((config.limits.seconds, config.limits.memory_mib), (3.0, 256));
+}
