@@ -3,7 +3,8 @@
     cargo build --release
     python3 tests/bench/steps.py --peer peer/bin/python --threads 2
 
-Runs `ekphrasis` for a few steps of each phase of the quickstart and `peer.py` by turns, and prints the medians.
+Runs `ekphrasis` for a few steps of each phase of the quickstart and `peer.py` by turns, and prints the median of
+the rounds. A round of ours gives means over all its steps, one of the peer's medians after five steps of warm-up.
 """
 import argparse
 import json
