@@ -34,8 +34,7 @@ pub fn gradients(
     wrt: &[ValueId],
 ) -> Result<Vec<Option<ValueId>>> {
     let roots: Vec<ValueId> = outputs.iter().map(|(y, _)| *y).collect();
-    let path = path(graph, &roots, wrt);
-    check_rules(graph, &path.nodes)?;
+    let path = define(graph, &roots, wrt)?;
 
     let mut found: HashMap<ValueId, ValueId> = HashMap::new();
     for (y, seed) in outputs {
@@ -86,6 +85,24 @@ fn path(graph: &Graph, roots: &[ValueId], wrt: &[ValueId]) -> Path {
         }
     }
     Path { nodes, values }
+}
+
+/// The way, after nodes on it that are defined by others gave way to these.
+fn define(graph: &mut Graph, roots: &[ValueId], wrt: &[ValueId]) -> Result<Path> {
+    loop {
+        let path = path(graph, roots, wrt);
+        check_rules(graph, &path.nodes)?;
+        let defined = |id: &NodeId| rules::find(&graph.node(*id).op).filter(|r| r.kind == Kind::Definition);
+        let rows: HashMap<NodeId, _> =
+            path.nodes.iter().filter_map(|id| Some((*id, defined(id)?.rule))).collect();
+        if rows.is_empty() {
+            return Ok(path);
+        }
+        graph.replace_nodes(&rows.keys().copied().collect(), |g, id, node| {
+            let mut ctx = Ctx { g, node, grads: vec![], wants: vec![], fitted: vec![] };
+            rows[&id](&mut ctx)
+        })?;
+    }
 }
 
 fn check_rules(graph: &Graph, nodes: &[NodeId]) -> Result<()> {

@@ -156,16 +156,16 @@ fn every_missing_rule_is_named() {
     let (mut g, mut feeds) = (Graph::new("odd"), vec![]);
     let x = input(&mut g, &mut feeds, "x", &["N"], &[3]);
     let wanted = [true];
-    let a = g.add_node_named("first", "Hardmax", &[Some(x)], Attrs::new(), &wanted).unwrap()[0].unwrap();
-    let b = g.add_node_named("second", "Mish", &[Some(a)], Attrs::new(), &wanted).unwrap()[0].unwrap();
+    let a = g.add_node_named("first", "odd::First", &[Some(x)], Attrs::new(), &wanted).unwrap()[0].unwrap();
+    let b = g.add_node_named("second", "odd::Second", &[Some(a)], Attrs::new(), &wanted).unwrap()[0].unwrap();
     // Beside the way: not named.
-    g.add_node_named("third", "Asinh", &[Some(x)], Attrs::new(), &wanted).unwrap();
+    g.add_node_named("third", "odd::Third", &[Some(x)], Attrs::new(), &wanted).unwrap();
     let loss = g.reduce_sum(b, &[], false).unwrap();
     let nodes = g.nodes().len();
     let error = gradient(&mut g, loss, None, &[x]).unwrap_err();
     let text = error.to_string();
-    assert!(text.contains("`odd`") && text.contains("Hardmax (node `first`)"), "{text}");
-    assert!(text.contains("Mish (node `second`)") && !text.contains("third"), "{text}");
+    assert!(text.contains("`odd`") && text.contains("odd::First (node `first`)"), "{text}");
+    assert!(text.contains("odd::Second (node `second`)") && !text.contains("third"), "{text}");
     assert!(matches!(error, GradError::Missing { missing, .. } if missing.len() == 2));
     assert_eq!(g.nodes().len(), nodes, "the graph is as it was");
 }

@@ -93,8 +93,8 @@ pub struct Graph {
     inputs: Vec<ValueId>,
     outputs: Vec<(String, ValueId)>,
     names: HashMap<String, ValueId>,
-    seen: HashMap<String, Vec<Option<ValueId>>>,
-    node_names: HashSet<String>,
+    pub(crate) seen: HashMap<String, Vec<Option<ValueId>>>,
+    pub(crate) node_names: HashSet<String>,
     /// Prefix of the names of nodes added from here on, as `captioner/decode/`.
     pub scope: String,
 }
@@ -374,7 +374,12 @@ fn known_ints(tensor: &Tensor) -> Option<Vec<Dim>> {
 }
 
 /// What makes two nodes the same; `None` for nodes that draw random numbers.
-fn node_key(op: &str, inputs: &[Option<ValueId>], attrs: &Attrs, wanted: &[bool]) -> Option<String> {
+pub(crate) fn node_key(
+    op: &str,
+    inputs: &[Option<ValueId>],
+    attrs: &Attrs,
+    wanted: &[bool],
+) -> Option<String> {
     if op.starts_with("Random") || matches!(op, "Multinomial" | "Bernoulli" | "Dropout") {
         return None;
     }

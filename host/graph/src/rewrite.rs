@@ -1,6 +1,6 @@
 //! Graphs made from graphs: what a value needs, inlining, pruning, fixing sizes.
 
-use crate::{Graph, GraphError, Origin, Result, Tensor, ValueId};
+use crate::{Attrs, Graph, GraphError, Node, NodeId, Origin, Result, Tensor, ValueId, graph::node_key};
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
@@ -86,6 +86,79 @@ impl Graph {
             graph.output(name, value)?;
         }
         Ok(graph)
+    }
+
+    /// Replaces each node of `which` by the nodes that `define` adds, which returns their values for the
+    /// node's outputs. All other values, and the outputs themselves, keep their ids. After an error the
+    /// graph is as it was.
+    pub fn replace_nodes<E: From<GraphError>>(
+        &mut self,
+        which: &HashSet<NodeId>,
+        mut define: impl FnMut(&mut Graph, NodeId, &Node) -> Result<Vec<Option<ValueId>>, E>,
+    ) -> Result<(), E> {
+        let mut new = self.clone();
+        new.nodes.clear();
+        new.node_names.clear();
+        new.seen.retain(|key, _| key.starts_with("constant "));
+        for (id, node) in self.nodes() {
+            if !which.contains(&id) {
+                new.push_node(node.clone());
+                continue;
+            }
+            let mark = new.nodes.len();
+            let scope = std::mem::replace(&mut new.scope, format!("{}/", node.name));
+            let made = define(&mut new, id, node);
+            new.scope = scope;
+            let mut renamed = HashMap::new();
+            for (output, made) in node.outputs.iter().zip(made?) {
+                let (Some(output), Some(made)) = (*output, made) else { continue };
+                let made = renamed.get(&made).copied().unwrap_or(made);
+                let own = matches!(new.value(made).origin, Origin::Node(n) if n.index() >= mark);
+                if own && !node.outputs.contains(&Some(made)) {
+                    new.rename_value(mark, made, output);
+                    renamed.insert(made, output);
+                } else {
+                    new.push_node(Node {
+                        name: format!("{}/Identity_{}", node.name, new.nodes.len()),
+                        op: "Identity".into(),
+                        inputs: vec![Some(made)],
+                        outputs: vec![Some(output)],
+                        attrs: Attrs::new(),
+                    });
+                }
+                if new.value(output).shape.is_none() {
+                    new.values[output.0 as usize].shape = new.value(made).shape.clone();
+                }
+            }
+        }
+        *self = new;
+        Ok(())
+    }
+
+    /// Adds a node whose outputs are values already.
+    fn push_node(&mut self, node: Node) {
+        let id = NodeId(self.nodes.len() as u32);
+        for output in node.outputs.iter().flatten() {
+            self.values[output.0 as usize].origin = Origin::Node(id);
+        }
+        let wanted: Vec<bool> = node.outputs.iter().map(Option::is_some).collect();
+        if let Some(key) = node_key(&node.op, &node.inputs, &node.attrs, &wanted) {
+            self.seen.entry(key).or_insert_with(|| node.outputs.clone());
+        }
+        self.node_names.insert(node.name.clone());
+        self.nodes.push(node);
+    }
+
+    /// Puts `to` in the place of `from` in all nodes from `mark` on.
+    fn rename_value(&mut self, mark: usize, from: ValueId, to: ValueId) {
+        let nodes = self.nodes.split_off(mark);
+        self.seen.retain(|_, values| !values.contains(&Some(from)));
+        for mut node in nodes {
+            for v in node.inputs.iter_mut().chain(&mut node.outputs).filter(|v| **v == Some(from)) {
+                *v = Some(to);
+            }
+            self.push_node(node);
+        }
     }
 
     /// A copy in which symbols of the input shapes have the given sizes.

@@ -37,8 +37,6 @@ pub(super) const ROWS: &[Row] = &[
     row("Erf", Broadcast, |c| times(c, erf), || vec![Case::of([any(&[2, 3])]).single()]),
     row("Abs", Broadcast, |c| times(c, abs), kinked),
     row("Reciprocal", Broadcast, reciprocal, || vec![Case::of([positive(&[2, 3])])]),
-    row("Sin", Broadcast, |c| times(c, sin), one),
-    row("Cos", Broadcast, |c| times(c, cos), one),
     row("Clip", Elementwise, clip, || {
         vec![
             Case::of([apart(&[3, 4]), scalar(-0.7), scalar(0.7)]),
@@ -58,13 +56,13 @@ fn kinked() -> Vec<Case> {
     vec![Case::of([apart(&[3, 4])])]
 }
 
-fn unary(c: &mut Ctx, f: impl Fn(&mut Ctx, ValueId) -> Result<ValueId>) -> Result<Grads> {
+pub(super) fn unary(c: &mut Ctx, f: impl Fn(&mut Ctx, ValueId) -> Result<ValueId>) -> Result<Grads> {
     let dy = c.dy()?;
     Ok(vec![Some(f(c, dy)?)])
 }
 
 /// `dy` times a factor.
-fn times(c: &mut Ctx, factor: impl Fn(&mut Ctx) -> Result<ValueId>) -> Result<Grads> {
+pub(super) fn times(c: &mut Ctx, factor: impl Fn(&mut Ctx) -> Result<ValueId>) -> Result<Grads> {
     unary(c, |c, dy| {
         let f = factor(c)?;
         c.g.mul(dy, f)
@@ -187,17 +185,6 @@ fn reciprocal(c: &mut Ctx) -> Result<Grads> {
         let once = c.g.mul(dy, y)?;
         c.g.mul(once, y)
     })
-}
-
-fn sin(c: &mut Ctx) -> Result<ValueId> {
-    let x = c.x(0)?;
-    c.g.cos(x)
-}
-
-fn cos(c: &mut Ctx) -> Result<ValueId> {
-    let x = c.x(0)?;
-    let sin = c.g.sin(x)?;
-    c.g.neg(sin)
 }
 
 /// Inside the bounds, the bounds included, `dx = dy`; outside, the bound takes it.

@@ -2,8 +2,11 @@
 
 mod activations;
 mod convolution;
+mod einsum;
 mod elementwise;
+mod gates;
 mod indexing;
+mod losses;
 mod matrix;
 mod normalise;
 mod padding;
@@ -11,6 +14,7 @@ mod pooling;
 mod reduce;
 mod scatter;
 mod shaping;
+mod trigonometry;
 pub(crate) mod weight_gradient;
 mod window;
 
@@ -28,6 +32,9 @@ pub enum Kind {
     Broadcast,
     /// The output's gradient has the output's shape; so do the results and the operands.
     Dense,
+    /// No gradient but a definition: the rule returns the outputs, made by operators that have rules.
+    /// Before differentiation they take the node's place.
+    Definition,
 }
 
 /// One gradient rule.
@@ -52,10 +59,14 @@ const fn row(
     Row { op, kind, rule, domain }
 }
 
-const FAMILIES: [&[Row]; 10] = [
+const FAMILIES: [&[Row]; 14] = [
     activations::ROWS,
+    gates::ROWS,
+    trigonometry::ROWS,
     elementwise::ROWS,
     matrix::ROWS,
+    einsum::ROWS,
+    losses::ROWS,
     reduce::ROWS,
     normalise::ROWS,
     shaping::ROWS,
@@ -81,7 +92,21 @@ pub const STOP_GRADIENT: &str = "ekphrasis::StopGradient";
 
 /// Operators that end the way: their gradient is zero everywhere, or is meant to be.
 pub fn stops(op: &str) -> bool {
-    const ZERO: [&str; 9] =
-        [STOP_GRADIENT, "Floor", "Ceil", "Round", "Sign", "Shape", "Size", "ConstantOfShape", "EyeLike"];
+    const ZERO: [&str; 14] = [
+        STOP_GRADIENT,
+        "Bernoulli",
+        "Ceil",
+        "ConstantOfShape",
+        "EyeLike",
+        "Floor",
+        "Hardmax",
+        "Multinomial",
+        "RandomNormalLike",
+        "RandomUniformLike",
+        "Round",
+        "Shape",
+        "Sign",
+        "Size",
+    ];
     ZERO.contains(&op)
 }

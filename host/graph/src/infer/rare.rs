@@ -1,7 +1,7 @@
 //! Operators that captioning models seldom hold: their types, and their shapes where these are plain.
 
-use super::{Args, Infer, Info, broadcast};
-use crate::{Attr, AttrsExt, DType, Dim, Shape, dim::show};
+use super::{Args, Infer, Info, axis, broadcast};
+use crate::{Attr, AttrsExt, DType, Dim, Equation, Shape};
 use std::collections::BTreeMap;
 
 pub(super) fn infer(op: &str, a: &Args) -> Infer<Option<Vec<Info>>> {
@@ -36,6 +36,12 @@ pub(super) fn infer(op: &str, a: &Args) -> Infer<Option<Vec<Info>>> {
             vec![Info::new(chosen(a, "output_datatype", DType::F32), size.map(|n| vec![n]))]
         }
         "MelWeightMatrix" => vec![Info::new(chosen(a, "output_datatype", DType::F32), None)],
+        "NegativeLogLikelihoodLoss" | "SoftmaxCrossEntropyLoss" => loss(a)?,
+        "Compress" => vec![compress(a)?],
+        "Det" => vec![Info::new(
+            a.dtype(0)?,
+            a.shape(0)?.and_then(|s| s.split_last_chunk::<2>()).map(|(batch, _)| batch.to_vec()),
+        )],
         "Einsum" => vec![Info::new(a.dtype(0)?, einsum(a)?)],
         "GridSample" => vec![grid_sample(a)?],
         "QuantizeLinear" => {
@@ -67,26 +73,43 @@ fn chosen(a: &Args, name: &str, default: DType) -> DType {
     }
 }
 
-/// The shape that an equation without ellipsis gives.
-fn einsum(a: &Args) -> Infer<Option<Shape>> {
-    let equation: String = a.attrs.text("equation", "").chars().filter(|c| !c.is_whitespace()).collect();
-    if equation.contains('.') {
-        return Ok(None);
-    }
-    let (left, right) = equation.split_once("->").map_or((equation.as_str(), None), |(l, r)| (l, Some(r)));
-    let mut sizes: BTreeMap<char, (Dim, usize)> = BTreeMap::new();
-    let parts: Vec<&str> = left.split(',').collect();
-    if parts.len() != a.len() {
-        return Err(format!("expected {} inputs for `{equation}`, found {}", parts.len(), a.len()));
-    }
-    for (i, letters) in parts.iter().enumerate() {
-        let Some(shape) = a.shape(i)? else { return Ok(None) };
-        if letters.chars().count() != shape.len() {
-            return Err(format!("expected dimensions `{letters}` of input {i}, found {}", show(shape)));
+/// A loss over `[N, C, ...]` with targets `[N, ...]`, and the log-probabilities.
+fn loss(a: &Args) -> Infer {
+    let (dtype, x) = (a.dtype(0)?, a.shape(0)?);
+    let all = match (a.attrs.text("reduction", "mean"), a.shape(1)?) {
+        ("none", target) => target.cloned(),
+        _ => Some(vec![]),
+    };
+    Ok(vec![Info::new(dtype, all), Info::new(dtype, x.cloned())])
+}
+
+/// How many are kept is not known before it runs.
+fn compress(a: &Args) -> Infer<Info> {
+    let kept = Dim::symbol("kept");
+    let shape = match (a.attrs.get("axis"), a.shape(0)?) {
+        (Some(Attr::Int(at)), Some(x)) => {
+            let mut out = x.clone();
+            out[axis(*at, x.len())?] = kept;
+            Some(out)
         }
-        for (letter, size) in letters.chars().zip(shape) {
-            let (known, times) = sizes.entry(letter).or_insert((size.clone(), 0));
-            *times += 1;
+        (Some(_), None) => None,
+        _ => Some(vec![kept]),
+    };
+    Ok(Info::new(a.dtype(0)?, shape))
+}
+
+fn einsum(a: &Args) -> Infer<Option<Shape>> {
+    let mut shapes = vec![];
+    for i in 0..a.len() {
+        let Some(shape) = a.shape(i)? else { return Ok(None) };
+        shapes.push(shape);
+    }
+    let ranks: Vec<usize> = shapes.iter().map(|s| s.len()).collect();
+    let equation = Equation::parse(a.attrs.text("equation", ""), &ranks)?;
+    let mut sizes: BTreeMap<char, Dim> = BTreeMap::new();
+    for (letters, shape) in equation.operands.iter().zip(shapes) {
+        for (letter, size) in letters.iter().zip(shape) {
+            let known = sizes.entry(*letter).or_insert_with(|| size.clone());
             match (known.known(), size.known()) {
                 (Some(p), Some(q)) if p != q && p != 1 && q != 1 => {
                     return Err(format!("expected one size for `{letter}`, found {p} and {q}"));
@@ -97,15 +120,7 @@ fn einsum(a: &Args) -> Infer<Option<Shape>> {
             }
         }
     }
-    // Without an arrow: the letters that occur once, in alphabetical order.
-    let implicit = || sizes.iter().filter(|(_, (_, times))| *times == 1).map(|(letter, _)| *letter).collect();
-    let out: Vec<char> = right.map_or_else(implicit, |r| r.chars().collect());
-    let size = |letter: &char| sizes.get(letter).map(|(size, _)| size.clone());
-    out.iter()
-        .map(size)
-        .collect::<Option<Shape>>()
-        .map(Some)
-        .ok_or_else(|| format!("expected letters of the inputs on the right of `{equation}`"))
+    Ok(equation.result.iter().map(|l| sizes.get(l).cloned()).collect())
 }
 
 fn grid_sample(a: &Args) -> Infer<Info> {
