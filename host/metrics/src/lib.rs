@@ -71,6 +71,7 @@ mod gram_table;
 mod interner;
 mod ngrams;
 mod rouge;
+mod tokenizer;
 mod truth;
 
 pub use bleu::{BleuReferences, BleuStatistics};
@@ -83,4 +84,5 @@ pub use error::MetricsError;
 pub use interner::Interner;
 pub use ngrams::MAX_ORDER;
 pub use rouge::rouge_l;
+pub use tokenizer::{ptb_lines, tokenize_captions};
 pub use truth::{PairWords, Truth};

@@ -4,3 +4,4 @@ mod reference;
 mod scst;
 mod speed;
 mod text;
+mod tokenizer;

@@ -1,0 +1,95 @@
+//! Captions to words, as `ptbtokenizer.py` does it around the Java program.
+
+use super::{Found, Scanner};
+
+/// Tokens that the reference drops. It is given lower-cased text, so the names of brackets in its list, as `-LRB-`,
+/// never occur, and `-lrb-` stays.
+const PUNCTUATION: [&str; 13] = ["''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "...", ";"];
+
+/// The tokens of each caption without punctuation, parted by spaces; a caption without tokens is empty.
+///
+/// Captions are tokenised as one text, in this order; see [the module](self) for what that changes.
+///
+/// ```
+/// use ekphrasis_metrics::tokenize_captions;
+///
+/// let tokenized = tokenize_captions(&["Two dogs, etc.", "A cat's toy (red)!", "..."]);
+/// assert_eq!(tokenized, ["two dogs etc.", "a cat 's toy -lrb- red -rrb-", ""]);
+/// ```
+pub fn tokenize_captions<C: AsRef<str>>(captions: &[C]) -> Vec<String> {
+    let mut tokenized = vec![String::new(); captions.len()];
+    each_token(captions, |caption, token| {
+        let words = &mut tokenized[caption];
+        if !words.is_empty() {
+            words.push(' ');
+        }
+        words.push_str(token);
+    });
+    tokenized
+}
+
+/// Calls `take` with each token that is no punctuation and the position of its caption, in order.
+pub(crate) fn each_token<C: AsRef<str>>(captions: &[C], mut take: impl FnMut(usize, &str)) {
+    let (text, ends) = joined(captions);
+    let mut caption = 0;
+    for found in (Scanner { text: &text, at: 0 }) {
+        // Line ends as such are passed over: a caption may hold others than the one after it.
+        let Found::Token(start, token) = found else { continue };
+        while ends.get(caption).is_some_and(|&end| start >= end) {
+            caption += 1;
+        }
+        // A tag may reach over the end of a caption; the reference then takes its lines apart again.
+        for (line, part) in (caption..captions.len()).zip(token.split('\n')) {
+            if !part.is_empty() && !is_punctuation(part) {
+                take(line, part);
+            }
+        }
+    }
+}
+
+/// The captions as the lines of one text, and where each ends in it, its line end included.
+fn joined<C: AsRef<str>>(captions: &[C]) -> (String, Vec<usize>) {
+    let bytes = captions.iter().map(|caption| caption.as_ref().len() + 1).sum();
+    let mut text = String::with_capacity(bytes);
+    let mut ends = Vec::with_capacity(captions.len());
+    for caption in captions {
+        let caption = caption.as_ref();
+        match caption.contains('\n') {
+            true => text.push_str(&caption.replace('\n', " ")),
+            false => text.push_str(caption),
+        }
+        text.push('\n');
+        ends.push(text.len());
+    }
+    // The last line is not ended: that is where abbreviations find the end of the file.
+    text.pop();
+    (text, ends)
+}
+
+fn is_punctuation(token: &str) -> bool {
+    token.len() <= 3 && PUNCTUATION.contains(&token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_follows_a_caption_changes_it() {
+        // A capital, in the next caption too, ends the sentence at the abbreviation; so does the end of the file.
+        assert_eq!(tokenize_captions(&["He has a pen etc.", "a cat"]), ["he has a pen etc.", "a cat"]);
+        let raw = |text| super::super::ptb_lines(text);
+        assert_eq!(raw("a pen etc.\na cat"), "a pen etc.\na cat");
+        assert_eq!(raw("a pen etc.\nA cat"), "a pen etc. .\na cat");
+        assert_eq!(raw("a pen etc."), "a pen etc. .");
+    }
+
+    #[test]
+    fn every_caption_keeps_its_own_tokens() {
+        assert_eq!(tokenize_captions(&["a\nb", "c"]), ["a b", "c"]);
+        assert_eq!(tokenize_captions(&["a\rb\u{2028}d\u{c}e", "", "c\r", "f"]), ["a b d e", "", "c", "f"]);
+        assert_eq!(tokenize_captions(&["a <b c=\"d", "e\"> f"]), ["a <b\u{a0}c=\"d", "e\"> f"]);
+        assert_eq!(tokenize_captions::<&str>(&[]), [""; 0]);
+        assert_eq!(tokenize_captions(&["", " ", "."]), ["", "", ""]);
+    }
+}
