@@ -100,7 +100,7 @@ pub fn evaluate_text<H: AsRef<str>, R: AsRef<str>>(
     Ok(score(&hypotheses, &references, &frequencies, rouge_l))
 }
 
-fn check<R>(hypotheses: usize, references: &[Vec<R>]) -> Result<(), MetricsError> {
+pub(crate) fn check<R>(hypotheses: usize, references: &[Vec<R>]) -> Result<(), MetricsError> {
     if hypotheses != references.len() {
         return Err(MetricsError::CountMismatch { hypotheses, references: references.len() });
     }

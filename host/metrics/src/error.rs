@@ -35,4 +35,14 @@ pub enum MetricsError {
         /// What it holds.
         found: String,
     },
+    /// METEOR's data is not what it should be.
+    #[error("METEOR's {place}: expected {expected}, found {found}\nhint: fetch METEOR's data again")]
+    MeteorData {
+        /// File and line, or part of the index.
+        place: String,
+        /// What should be there.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
 }

@@ -11,6 +11,7 @@
 //! | ROUGE-L | [`rouge_l`] | `pycocoevalcap` 1.2 | 0..1 |
 //! | CIDEr-D, which coco-caption calls "CIDEr" | [`CiderD`] | `pycocoevalcap` 1.2, ruotianluo/cider | 0..10 |
 //! | CIDEr as first published: no clipping, no length penalty | [`Cider`] | ruotianluo/cider | 0..10 |
+//! | METEOR 1.5, English | [`Meteor`] | `pycocoevalcap` 1.2 (its data comes from there) | 0..1 |
 //! | distinct-n, repeated trigrams, length | [`Diversity`] | | |
 //! | truth of (colour, shape) pairs | [`PairWords`], [`Truth`] | | 0..1 |
 //!
@@ -69,6 +70,7 @@ mod eos;
 mod error;
 mod gram_table;
 mod interner;
+mod meteor;
 mod ngrams;
 mod rouge;
 mod tokenizer;
@@ -82,6 +84,10 @@ pub use document_frequencies::DocumentFrequencies;
 pub use eos::{until_eos, with_eos};
 pub use error::MetricsError;
 pub use interner::Interner;
+pub use meteor::{
+    Meteor, MeteorFiles, MeteorLexicon, MeteorModules, MeteorReferences, MeteorScores, MeteorStatistics,
+    ParaphraseTable,
+};
 pub use ngrams::MAX_ORDER;
 pub use rouge::rouge_l;
 pub use tokenizer::{ptb_lines, tokenize_captions};
