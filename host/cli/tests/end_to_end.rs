@@ -183,6 +183,35 @@ fn exported_models_train_alike() {
     );
 }
 
+/// A policy that looks at its numbers cannot be part of a graph: it runs on real tensors, to the same end.
+#[test]
+fn policies_that_cannot_be_traced_run_eagerly() {
+    let (project, _) = trained();
+    for policy in ["greedy", "multinomial"] {
+        let traced = fs::read_to_string(project.path(&format!("scripts/policies/{policy}.lua"))).unwrap();
+        let (head, body) = traced.split_once("sample = function(").unwrap();
+        let (parameters, body) = body.split_once(")\n").unwrap();
+        project.write(
+            &format!("scripts/policies/watchful_{policy}.lua"),
+            &format!(
+                "{head}sample = function({parameters})\n    assert(logits:tolist()[1][1] < math.huge)\n{body}"
+            ),
+        );
+    }
+    let ended = project
+        .ekphrasis(
+            "run configs/tiny.toml --out runs/eager --set evaluation.policy=watchful_greedy --set phases.policy_gradient.rollout.policy=watchful_multinomial",
+        )
+        .ok();
+    for policy in ["watchful_greedy", "watchful_multinomial"] {
+        let said = format!("policy `{policy}` runs eagerly, as it cannot be traced");
+        assert!(ended.err.contains(&said), "expected {said:?} in:\n{}", ended.err);
+    }
+    let (traced, eager) = (project.summary("runs/tiny"), project.summary("runs/eager"));
+    assert_eq!(traced["captioner"], eager["captioner"]);
+    assert_eq!(traced["weights_blake3"], eager["weights_blake3"]);
+}
+
 #[test]
 fn photographs_train_too() {
     let project = Project::new();
