@@ -17,6 +17,7 @@
 
 mod arena;
 mod binding;
+mod blocked;
 mod config;
 mod element;
 mod error;

@@ -2,6 +2,7 @@
 
 use crate::{
     Config, DeviceTensor, Result, RuntimeError, Session, SessionOptions,
+    blocked::Blocked,
     error::{checked, ort},
     gpu,
     locate::{Found, locate},
@@ -15,6 +16,7 @@ use ort::{
     memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType},
 };
 use std::{
+    borrow::Cow,
     collections::BTreeSet,
     env, fmt,
     path::Path,
@@ -31,6 +33,7 @@ struct Inner {
     providers: Providers,
     found: Found,
     threads: usize,
+    blocked: OnceLock<Option<Blocked>>,
 }
 
 /// There is one for the process: ONNX Runtime cannot be unloaded or configured twice.
@@ -69,7 +72,7 @@ impl Runtime {
             gpu::preload(&found.path);
         }
         let providers = provider::choose(&environment, &config.providers)?;
-        let inner = Inner { environment, providers, found, threads };
+        let inner = Inner { environment, providers, found, threads, blocked: OnceLock::new() };
         Ok(current.insert(Self(Arc::new(inner))).clone())
     }
 
@@ -119,6 +122,11 @@ impl Runtime {
     /// # Errors
     /// When ONNX Runtime refuses the graph, or a port of it is no tensor of numbers.
     pub fn session(&self, graph: &Graph, options: &SessionOptions) -> Result<Session> {
+        let blocked = self.0.blocked.get_or_init(|| Blocked::of(self));
+        let graph = match blocked {
+            Some(blocked) if options.blocked => blocked.rewrite(graph)?,
+            _ => Cow::Borrowed(graph),
+        };
         self.session_from_bytes(&graph.name, &graph.to_bytes()?, options)
     }
 

@@ -22,6 +22,9 @@ pub struct SessionOptions {
     pub deterministic: bool,
     /// Refuses a graph of which a node would run on the CPU though another provider comes first.
     pub disable_cpu_fallback: bool,
+    /// Where only the CPU computes, puts convolutions into ONNX Runtime's blocked layout, which is faster. On by
+    /// default; the results differ in rounding.
+    pub blocked: bool,
     /// Writes a profile to a file that starts with this path; see [`Session::end_profile`].
     pub profile: Option<PathBuf>,
     /// Optimizers to leave out, by ONNX Runtime's names, as `CommonSubexpressionElimination`.
@@ -37,6 +40,7 @@ impl Default for SessionOptions {
         Self {
             deterministic: true,
             disable_cpu_fallback: false,
+            blocked: true,
             profile: None,
             disabled_optimizers: vec![],
             dimensions: BTreeMap::new(),

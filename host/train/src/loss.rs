@@ -49,6 +49,8 @@ pub struct LossGraph {
     /// The role whose weights this loss updates.
     pub(crate) role: Role,
     pub(crate) mode: Mode,
+    /// Pictures in a batch.
+    pub(crate) batch: usize,
     /// Sampled captions for each picture.
     pub(crate) samples: usize,
 }
@@ -71,7 +73,8 @@ impl LossGraph {
             return Ok(self.loss.trace.tensor(id));
         }
         let sizes = self.world.sizes;
-        let rows: ekphrasis_graph::Dim = "B".into();
+        // Known sizes let more be chosen before the first step, as the form of a convolution's gradient.
+        let rows: ekphrasis_graph::Dim = self.batch.into();
         let sampled = rows.mul(&self.samples.into());
         let shape: Shape = match name {
             "image" => vec![rows, 3usize.into(), sizes.image.into(), sizes.image.into()],

@@ -88,6 +88,7 @@ impl PhaseRun {
                 function: &loss.function,
                 params: &params,
                 mode: phase.mode,
+                batch: phase.batch,
                 samples,
             };
             let step = Step::build(world, &update, optimizer)?;

@@ -103,6 +103,8 @@ pub struct Update<'a> {
     pub params: &'a serde_json::Value,
     /// How batch normalisation behaves.
     pub mode: Mode,
+    /// Pictures in a batch.
+    pub batch: usize,
     /// Sampled captions for each picture.
     pub samples: usize,
 }
@@ -220,6 +222,7 @@ fn step_graph(world: &Rc<World>, update: &Update, optimizer: &Optimizer) -> Resu
         loss: loss.clone(),
         role,
         mode: update.mode,
+        batch: update.batch,
         samples: update.samples,
     };
     let g = world.engine.lua().create_any_userdata(g).map_err(TrainError::lua)?;

@@ -1,0 +1,39 @@
+//! `Conv` in blocks.
+
+use super::{Blocked, PADDED, op, reorder_input, reorder_output, sizes, weight_sizes};
+use ekphrasis_graph::{Attr, AttrsExt, Graph, Node, Result, ValueId};
+
+/// A convolution that can be blocked.
+pub(super) struct Plan {
+    /// Of the weight: outputs, inputs, height, width.
+    weight: [i64; 4],
+}
+
+impl Blocked {
+    /// Whether a `Conv` can be blocked: two dimensions, one group, and channels that fill their blocks.
+    pub(super) fn plan_convolution(&self, graph: &Graph, node: &Node) -> Option<Plan> {
+        let (x, w) = (node.inputs.first().copied()??, node.inputs.get(1).copied()??);
+        let weight @ [outputs, inputs, height, width] = weight_sizes(graph, w)?;
+        sizes(graph, x)?;
+        let padded = self.whole(outputs) != outputs || self.whole(inputs) != inputs;
+        let fits = self.fits(outputs) && self.fits(inputs);
+        let small = outputs * inputs * height * width <= PADDED;
+        (node.attrs.int("group", 1) == 1 && fits && (small || !padded)).then_some(Plan { weight })
+    }
+
+    /// The convolution in blocks, with the changes of layout around it.
+    pub(super) fn convolution(&self, g: &mut Graph, node: &Node, plan: &Plan) -> Result<ValueId> {
+        let [outputs, _, height, width] = plan.weight;
+        let input = |i: usize| node.inputs.get(i).copied().flatten();
+        let (Some(x), Some(w)) = (input(0), input(1)) else {
+            return Err(g.error("`Conv` without its inputs"));
+        };
+        let x = reorder_input(g, x)?;
+        let w = self.weight(g, w, plan.weight)?;
+        let bias = input(2).map(|bias| self.bias(g, bias, outputs)).transpose()?;
+        let mut attrs = node.attrs.clone();
+        attrs.insert("kernel_shape".into(), Attr::Ints(vec![height, width]));
+        let y = op(g, "Conv", &[Some(x), Some(w), bias], attrs)?;
+        reorder_output(g, y, outputs)
+    }
+}
