@@ -15,20 +15,22 @@ impl Blocked {
         let (x, w) = (node.inputs.first().copied()??, node.inputs.get(1).copied()??);
         let weight @ [outputs, inputs, height, width] = weight_sizes(graph, w)?;
         sizes(graph, x)?;
-        let padded = self.whole(outputs) != outputs || self.whole(inputs) != inputs;
-        let fits = self.fits(outputs) && self.fits(inputs);
+        let direct = inputs < self.block;
+        let padded = self.whole(outputs) != outputs || (!direct && self.whole(inputs) != inputs);
+        let fits = self.fits(outputs) && (direct || self.fits(inputs));
         let small = outputs * inputs * height * width <= PADDED;
         (node.attrs.int("group", 1) == 1 && fits && (small || !padded)).then_some(Plan { weight })
     }
 
     /// The convolution in blocks, with the changes of layout around it.
     pub(super) fn convolution(&self, g: &mut Graph, node: &Node, plan: &Plan) -> Result<ValueId> {
-        let [outputs, _, height, width] = plan.weight;
+        let [outputs, inputs, height, width] = plan.weight;
         let input = |i: usize| node.inputs.get(i).copied().flatten();
         let (Some(x), Some(w)) = (input(0), input(1)) else {
             return Err(g.error("`Conv` without its inputs"));
         };
-        let x = reorder_input(g, x)?;
+        // Less than a block of inputs is read as it lies.
+        let x = if inputs < self.block { x } else { reorder_input(g, x)? };
         let w = self.weight(g, w, plan.weight)?;
         let bias = input(2).map(|bias| self.bias(g, bias, outputs)).transpose()?;
         let mut attrs = node.attrs.clone();

@@ -105,22 +105,26 @@ impl Blocked {
     }
 
     /// A weight `[M, C, kh, kw]` in blocks of both channels, padded to whole ones:
-    /// `[M / b, C / b, kh, kw, b of C, b of M]`, called `[M, C, kh, kw]`.
+    /// `[M / b, C / b, kh, kw, b of C, b of M]`, called `[M, C, kh, kw]`. With less than a block of inputs, whose
+    /// pictures stay as they are: `[M / b, C, kh, kw, b of M]`.
     ///
-    /// Blocking pictures is fast and `Transpose` is not, so the weight is blocked twice as if it were pictures.
+    /// Blocking pictures is fast and `Transpose` is not, so the weight is blocked as if it were pictures.
     fn weight(&self, g: &mut Graph, w: ValueId, dims: [i64; 4]) -> Result<ValueId> {
         let [outputs, inputs, height, width] = dims;
-        let (b, whole) = (self.block, [self.whole(outputs), self.whole(inputs)]);
+        let whole = self.whole(outputs);
         let mut w = w;
-        if whole[0] != outputs {
-            let pads = g.int_list(&[0, 0, 0, 0, whole[0] - outputs, 0, 0, 0]);
+        if whole != outputs {
+            let pads = g.int_list(&[0, 0, 0, 0, whole - outputs, 0, 0, 0]);
             w = g.op("Pad", &[w, pads], &[])?;
         }
-        let by_inputs = reorder_input(g, w)?;
-        let rows = [whole[0] / b, b, whole[1] * height * width, 1];
-        let rows = reshape(g, by_inputs, &rows)?;
-        let by_both = reorder_input(g, rows)?;
-        reshape(g, by_both, &[whole[0], whole[1], height, width])
+        let mut columns = inputs;
+        if inputs >= self.block {
+            w = reorder_input(g, w)?;
+            columns = self.whole(inputs);
+        }
+        let rows = reshape(g, w, &[whole / self.block, self.block, columns * height * width, 1])?;
+        let blocked = reorder_input(g, rows)?;
+        reshape(g, blocked, &[whole, columns, height, width])
     }
 
     /// A bias `[M]`, padded to whole blocks.
@@ -205,7 +209,8 @@ mod tests {
         let conv = |x, w, attrs: &[_]| blocked(&rewritten("Conv", x, w, attrs, false));
         assert_eq!(conv([2, 32, 8, 8], [48, 32, 3, 3], &[]), 1);
         assert_eq!(conv([2, 24, 8, 8], [24, 24, 3, 3], &[]), 1);
-        assert_eq!(conv([2, 3, 8, 8], [32, 3, 3, 3], &[]), 0);
+        assert_eq!(conv([2, 3, 8, 8], [32, 3, 3, 3], &[]), 1);
+        assert_eq!(conv([2, 32, 8, 8], [3, 32, 3, 3], &[]), 0);
         assert_eq!(conv([2, 20, 8, 8], [32, 20, 3, 3], &[]), 0);
         assert_eq!(conv([2, 32, 8, 8], [32, 16, 3, 3], &[("group", 2)]), 0);
         let transposed =
