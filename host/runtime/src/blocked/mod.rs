@@ -209,7 +209,8 @@ mod tests {
         let conv = |x, w, attrs: &[_]| blocked(&rewritten("Conv", x, w, attrs, false));
         assert_eq!(conv([2, 32, 8, 8], [48, 32, 3, 3], &[]), 1);
         assert_eq!(conv([2, 24, 8, 8], [24, 24, 3, 3], &[]), 1);
-        assert_eq!(conv([2, 3, 8, 8], [32, 3, 3, 3], &[]), 1);
+        assert_eq!(conv([2, 3, 8, 8], [32, 3, 4, 4], &[]), 1);
+        assert_eq!(conv([2, 3, 8, 8], [32, 3, 3, 3], &[]), 0);
         assert_eq!(conv([2, 32, 8, 8], [3, 32, 3, 3], &[]), 0);
         assert_eq!(conv([2, 20, 8, 8], [32, 20, 3, 3], &[]), 0);
         assert_eq!(conv([2, 32, 8, 8], [32, 16, 3, 3], &[("group", 2)]), 0);
