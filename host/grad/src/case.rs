@@ -15,8 +15,10 @@ pub struct Case {
     /// Element type of the operands: f64 wherever ONNX Runtime's CPU provider has the kernel.
     pub dtype: DType,
     /// Whether sizes must be known when the graph is built; otherwise the case runs with a symbol
-    /// for the first dimensions too.
+    /// in some place too.
     pub known: bool,
+    /// Which dimension of the operands is that symbol.
+    pub symbol: usize,
 }
 
 /// One operand of a [`Case`].
@@ -36,12 +38,16 @@ pub enum Operand {
         /// Whether it is differentiated; otherwise it is a literal.
         vary: bool,
     },
+    /// Floats with the given values, differentiated.
+    At(Vec<usize>, Vec<f64>),
     /// A literal of floats.
     Literal(Vec<usize>, Vec<f64>),
     /// A literal of f32, whatever the type of the case is.
     Single(Vec<usize>, Vec<f32>),
     /// A literal of integers.
     Ints(Vec<usize>, Vec<i64>),
+    /// A literal of 32-bit integers.
+    Short(Vec<usize>, Vec<i32>),
     /// A literal of booleans.
     Bools(Vec<usize>, Vec<bool>),
 }
@@ -49,7 +55,14 @@ pub enum Operand {
 impl Case {
     /// An application with one output, in double precision.
     pub fn of(operands: impl Into<Vec<Operand>>) -> Self {
-        Self { operands: operands.into(), attrs: Attrs::new(), outputs: 1, dtype: DType::F64, known: false }
+        Self {
+            operands: operands.into(),
+            attrs: Attrs::new(),
+            outputs: 1,
+            dtype: DType::F64,
+            known: false,
+            symbol: 0,
+        }
     }
 
     /// Sets an attribute.
@@ -80,6 +93,13 @@ impl Case {
         self.known = true;
         self
     }
+
+    /// Makes this dimension of the first operand the one that may be a symbol, there and in all operands
+    /// that have its size there; it is the first otherwise.
+    pub fn symbol(mut self, axis: usize) -> Self {
+        self.symbol = axis;
+        self
+    }
 }
 
 /// Floats from `range`.
@@ -105,6 +125,16 @@ pub fn apart(dims: &[usize]) -> Operand {
 /// Integers.
 pub fn ints(dims: &[usize], values: &[i64]) -> Operand {
     Operand::Ints(dims.into(), values.into())
+}
+
+/// Integers of 32 bits.
+pub fn short(dims: &[usize], values: &[i32]) -> Operand {
+    Operand::Short(dims.into(), values.into())
+}
+
+/// Floats with these values.
+pub fn at(dims: &[usize], values: &[f64]) -> Operand {
+    Operand::At(dims.into(), values.into())
 }
 
 /// A list of integers.

@@ -40,23 +40,29 @@ fn build(op: &str, case: &Case, symbolic: bool) -> Result<Built, String> {
     let (mut operands, mut inputs, mut feeds): (Vec<Option<ValueId>>, Vec<ValueId>, Feeds) =
         (vec![], vec![], vec![]);
     let batch = case.operands.iter().find_map(|o| match o {
-        Operand::Floats { dims, .. } => dims.first().copied().filter(|d| *d > 1),
+        Operand::Floats { dims, .. } | Operand::At(dims, _) => {
+            dims.get(case.symbol).copied().filter(|d| *d > 1)
+        }
         _ => None,
     });
     for (i, operand) in case.operands.iter().enumerate() {
         operands.push(match operand {
             Operand::Absent => None,
-            Operand::Floats { dims, range, apart, vary } => {
+            Operand::Floats { dims, .. } | Operand::At(dims, _) => {
                 let n = dims.iter().product();
-                let numbers: Vec<f64> = match apart {
-                    true => spread.by_ref().take(n).collect(),
-                    false => (0..n).map(|_| rng.random_range(range.0..range.1)).collect(),
+                let (numbers, vary): (Vec<f64>, bool) = match operand {
+                    Operand::Floats { apart: true, vary, .. } => (spread.by_ref().take(n).collect(), *vary),
+                    Operand::Floats { range, vary, .. } => {
+                        ((0..n).map(|_| rng.random_range(range.0..range.1)).collect(), *vary)
+                    }
+                    Operand::At(_, values) => (values.clone(), true),
+                    _ => unreachable!(),
                 };
                 let t = tensor(case.dtype, dims, &numbers);
-                if *vary {
+                if vary {
                     let mut shape: Vec<Dim> = dims.iter().map(|d| Dim::from(*d)).collect();
-                    if symbolic && dims.len() > 1 && dims.first().copied() == batch {
-                        shape[0] = Dim::symbol("B");
+                    if symbolic && dims.len() > 1 && dims.get(case.symbol).copied() == batch {
+                        shape[case.symbol] = Dim::symbol("B");
                     }
                     let name = format!("x{i}");
                     let v = graph.input(&name, case.dtype, shape).map_err(|e| e.to_string())?;
@@ -70,6 +76,7 @@ fn build(op: &str, case: &Case, symbolic: bool) -> Result<Built, String> {
             Operand::Literal(dims, v) => Some(graph.constant(tensor(case.dtype, dims, v))),
             Operand::Single(dims, v) => Some(graph.constant(Tensor::from_f32(dims, v).unwrap())),
             Operand::Ints(dims, v) => Some(graph.constant(Tensor::from_i64(dims, v).unwrap())),
+            Operand::Short(dims, v) => Some(graph.constant(Tensor::from_i32(dims, v).unwrap())),
             Operand::Bools(dims, v) => {
                 let bytes: Vec<u8> = v.iter().map(|b| u8::from(*b)).collect();
                 Some(graph.constant(Tensor::new(DType::Bool, dims, bytes).unwrap()))

@@ -11,6 +11,7 @@ mod matrix;
 mod normalise;
 mod padding;
 mod pooling;
+mod recurrent;
 mod reduce;
 mod scatter;
 mod shaping;
@@ -59,7 +60,7 @@ const fn row(
     Row { op, kind, rule, domain }
 }
 
-const FAMILIES: [&[Row]; 14] = [
+const FAMILIES: [&[Row]; 15] = [
     activations::ROWS,
     gates::ROWS,
     trigonometry::ROWS,
@@ -74,6 +75,7 @@ const FAMILIES: [&[Row]; 14] = [
     indexing::ROWS,
     convolution::ROWS,
     pooling::ROWS,
+    recurrent::ROWS,
 ];
 
 /// All rules.
