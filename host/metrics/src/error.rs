@@ -45,4 +45,52 @@ pub enum MetricsError {
         /// What is there.
         found: String,
     },
+    /// A file that cannot be read.
+    #[error("read {file}: {message}\nhint: {hint}")]
+    Unreadable {
+        /// The file.
+        file: String,
+        /// The system's answer.
+        message: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// A file of captions whose form is not known.
+    #[error("{file}: expected a file of captions in one of these forms, found {found}{}", forms())]
+    UnknownForm {
+        /// The file.
+        file: String,
+        /// How it begins.
+        found: String,
+    },
+    /// A file of captions that is not what its form asks for.
+    #[error("{place}: expected {expected}, found {found}{}", hint_line(.hint))]
+    CaptionFile {
+        /// The file, and the line or the path in its JSON.
+        place: String,
+        /// What should be there.
+        expected: String,
+        /// What is there.
+        found: String,
+        /// What to do; may be empty.
+        hint: String,
+    },
+    /// Candidates and references that are not of the same images.
+    #[error("{candidates}: {found}\nhint: {hint}")]
+    Unmatched {
+        /// The file of candidates.
+        candidates: String,
+        /// What is missing on either side, with the first few ids.
+        found: String,
+        /// What to do.
+        hint: String,
+    },
+}
+
+fn hint_line(hint: &str) -> String {
+    if hint.is_empty() { String::new() } else { format!("\nhint: {hint}") }
+}
+
+fn forms() -> String {
+    crate::files::FORMS.iter().map(|form| format!("\n  {:<18} {}", form.name, form.example)).collect()
 }

@@ -68,11 +68,14 @@ mod diversity;
 mod document_frequencies;
 mod eos;
 mod error;
+pub mod files;
 mod gram_table;
 mod interner;
 mod meteor;
 mod ngrams;
 mod rouge;
+mod suite;
+mod texts;
 mod tokenizer;
 mod truth;
 
@@ -90,5 +93,7 @@ pub use meteor::{
 };
 pub use ngrams::MAX_ORDER;
 pub use rouge::rouge_l;
+pub use suite::{Groups, Metric, Suite, SystemScores, TextFrequencies};
+pub use texts::Texts;
 pub use tokenizer::{ptb_lines, tokenize_captions};
 pub use truth::{PairWords, Truth};
