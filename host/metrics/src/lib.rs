@@ -14,6 +14,7 @@
 //! | METEOR 1.5, English | [`Meteor`] | `pycocoevalcap` 1.2 (its data comes from there) | 0..1 |
 //! | distinct-n, repeated trigrams, length | [`Diversity`] | | |
 //! | truth of (colour, shape) pairs | [`PairWords`], [`Truth`] | | 0..1 |
+//! | confidence intervals, significance of a difference | [`Resampling`] | | |
 //!
 //! # A whole split
 //!
@@ -72,6 +73,8 @@ mod gram_table;
 mod interner;
 mod meteor;
 mod ngrams;
+mod parallel;
+mod resampling;
 mod rouge;
 mod tokenizer;
 mod truth;
@@ -89,6 +92,7 @@ pub use meteor::{
     ParaphraseTable,
 };
 pub use ngrams::MAX_ORDER;
+pub use resampling::{Comparison, Interval, PerImageScores, Resampling};
 pub use rouge::rouge_l;
 pub use tokenizer::{ptb_lines, tokenize_captions};
 pub use truth::{PairWords, Truth};
