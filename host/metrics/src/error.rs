@@ -45,6 +45,18 @@ pub enum MetricsError {
         /// What is there.
         found: String,
     },
+    /// Two systems that cannot be compared image by image.
+    #[error(
+        "comparison of two systems, {place}: expected {expected}, found {found}\nhint: score both on the same images with the same metric"
+    )]
+    Comparison {
+        /// What is at fault: the metric, the images, or one image.
+        place: String,
+        /// What was expected.
+        expected: String,
+        /// What was found.
+        found: String,
+    },
     /// A file that cannot be read.
     #[error("read {file}: {message}\nhint: {hint}")]
     Unreadable {

@@ -14,6 +14,7 @@
 //! | METEOR 1.5, English | [`Meteor`] | `pycocoevalcap` 1.2 (its data comes from there) | 0..1 |
 //! | distinct-n, repeated trigrams, length | [`Diversity`] | | |
 //! | truth of (colour, shape) pairs | [`PairWords`], [`Truth`] | | 0..1 |
+//! | confidence intervals, significance of a difference | [`Resampling`] | | |
 //!
 //! # A whole split
 //!
@@ -73,6 +74,8 @@ mod gram_table;
 mod interner;
 mod meteor;
 mod ngrams;
+mod parallel;
+mod resampling;
 mod rouge;
 mod suite;
 mod texts;
@@ -92,6 +95,7 @@ pub use meteor::{
     ParaphraseTable,
 };
 pub use ngrams::MAX_ORDER;
+pub use resampling::{Comparison, Interval, PerImageScores, Resampling};
 pub use rouge::rouge_l;
 pub use suite::{Groups, Metric, Suite, SystemScores, TextFrequencies};
 pub use texts::Texts;
