@@ -12,11 +12,11 @@ use crate::corpus::check;
 use crate::error::MetricsError;
 use crate::interner::{Interner, is_python_space};
 use crate::meteor::{Meteor, MeteorScores};
+use crate::parallel::fill;
+use crate::resampling::PerImageScores;
 use crate::rouge::rouge_l;
 use crate::texts::Texts;
-use std::num::NonZero;
 use std::sync::Arc;
-use std::thread;
 use words::WordLists;
 
 /// The references of a split with what the metrics need of them, for any number of systems.
@@ -48,6 +48,19 @@ impl SystemScores {
     /// The words of each caption without its end, by the same ids in all systems of a suite.
     pub fn words(&self) -> impl ExactSizeIterator<Item = &[u32]> {
         (0..self.words.len()).map(|i| without_end(self.words.get(i), self.eos))
+    }
+
+    /// What the corpus score is made of, to be resampled; none if the metric was not asked for.
+    pub fn resampled(&self, metric: Metric) -> Option<PerImageScores> {
+        let some = |scores: &[f64]| (!scores.is_empty()).then(|| PerImageScores::Mean(scores.to_vec()));
+        match metric {
+            Metric::Bleu(_) if self.bleu.is_empty() => None,
+            Metric::Bleu(order) => Some(PerImageScores::Bleu { statistics: self.bleu.clone(), order }),
+            Metric::Meteor => Some(PerImageScores::Meteor(self.meteor.as_ref()?.statistics.clone())),
+            Metric::RougeL => some(&self.rouge_l),
+            Metric::CiderD => some(&self.cider_d),
+            Metric::Cider => some(&self.cider),
+        }
     }
 
     /// The scores of each image: 0 to 1, or 0 to 10 for CIDEr. Empty if the metric was not asked for.
@@ -112,6 +125,11 @@ impl Suite {
         &self.frequencies
     }
 
+    /// Number of references of all images.
+    pub fn references(&self) -> usize {
+        self.references.captions()
+    }
+
     /// Number of images.
     pub fn len(&self) -> usize {
         self.references.len()
@@ -166,23 +184,11 @@ impl Suite {
         })
     }
 
-    /// The scores of each image, shared out to all cores in contiguous parts.
+    /// The scores of each image, on all cores.
     fn rows(&self, candidates: &Texts, words: &WordLists, metrics: &[Metric]) -> Vec<Row> {
         let mut rows = vec![Row::default(); self.len()];
-        let threads = thread::available_parallelism().map_or(1, NonZero::get);
-        // A thread pays only for some work.
-        let size = self.len().div_ceil(threads).max(64);
         let scorers = Scorers::new(&self.frequencies, metrics);
-        thread::scope(|scope| {
-            for (part, rows) in rows.chunks_mut(size).enumerate() {
-                let scorers = &scorers;
-                scope.spawn(move || {
-                    for (image, row) in (part * size..).zip(rows) {
-                        *row = self.row(image, candidates.get(image), words.get(image), scorers);
-                    }
-                });
-            }
-        });
+        fill(&mut rows, |image| self.row(image, candidates.get(image), words.get(image), &scorers));
         rows
     }
 
