@@ -97,6 +97,37 @@ pub enum MetricsError {
         /// What to do.
         hint: String,
     },
+    /// METEOR's data is nowhere, and may not be fetched.
+    #[error(
+        "METEOR's data: none in the cache ({cache}), and fetching is forbidden\n\
+         hint: run once without --offline, set EKPHRASIS_METEOR to a meteor-1.5.jar with data/paraphrase-en.gz \
+         beside it, or leave METEOR out"
+    )]
+    NoMeteorData {
+        /// The cache folder.
+        cache: String,
+    },
+    /// What the user names as METEOR's data is not that.
+    #[error(
+        "{path}: {message}\nhint: EKPHRASIS_METEOR must name meteor-1.5.jar, or the folder that holds it and \
+         data/paraphrase-en.gz"
+    )]
+    MeteorSource {
+        /// The file or folder.
+        path: String,
+        /// What was expected and what was found.
+        message: String,
+    },
+    /// METEOR's data could not be fetched, or not be written to the cache: the words of
+    /// [`FetchError`](ekphrasis_fetch::FetchError).
+    #[error("{0}")]
+    Fetch(String),
+}
+
+impl From<ekphrasis_fetch::FetchError> for MetricsError {
+    fn from(error: ekphrasis_fetch::FetchError) -> Self {
+        Self::Fetch(error.to_string())
+    }
 }
 
 fn hint_line(hint: &str) -> String {

@@ -91,8 +91,8 @@ pub use eos::{until_eos, with_eos};
 pub use error::MetricsError;
 pub use interner::Interner;
 pub use meteor::{
-    Meteor, MeteorFiles, MeteorLexicon, MeteorModules, MeteorReferences, MeteorScores, MeteorStatistics,
-    ParaphraseTable,
+    Meteor, MeteorData, MeteorFiles, MeteorLexicon, MeteorModules, MeteorReferences, MeteorScores,
+    MeteorStatistics, ParaphraseTable,
 };
 pub use ngrams::MAX_ORDER;
 pub use resampling::{Comparison, Interval, PerImageScores, Resampling};

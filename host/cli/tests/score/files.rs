@@ -2,7 +2,7 @@
 
 #[path = "../common/mod.rs"]
 #[allow(dead_code, reason = "the project of other tests is not needed here")]
-mod common;
+pub mod common;
 
 use common::Ended;
 use serde_json::Value;
@@ -25,11 +25,19 @@ impl Files {
         std::fs::read_to_string(self.0.path().join(name)).unwrap()
     }
 
-    /// Runs the program here, without fetching anything, with arguments parted by spaces.
-    pub fn run(&self, arguments: &str) -> Ended {
+    /// The program here, without fetching anything, with arguments parted by spaces.
+    pub fn command(&self, arguments: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ekphrasis"));
         command.current_dir(self.0.path()).arg("--offline").args(arguments.split_whitespace());
-        Ended::of(command.stdin(Stdio::null()).output().unwrap())
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// Runs the program with an empty cache, so without METEOR's data.
+    pub fn run(&self, arguments: &str) -> Ended {
+        let mut command = self.command(arguments);
+        command.env("EKPHRASIS_CACHE", self.0.path().join("cache")).env_remove("EKPHRASIS_METEOR");
+        Ended::of(command.output().unwrap())
     }
 
     /// What it prints as JSON.

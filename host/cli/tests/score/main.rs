@@ -40,6 +40,12 @@ fn a_table_for_people() {
         assert!(ended.out.contains(part), "expected {part:?} in:\n{}", ended.out);
     }
     assert!(!ended.out.contains("plain"), "{}", ended.out);
+    for part in ["METEOR is left out. METEOR's data: none in the cache", "hint: run once without --offline"] {
+        assert!(ended.err.contains(part), "expected {part:?} in:\n{}", ended.err);
+    }
+    files
+        .run(&format!("{SCORE} --metrics meteor"))
+        .fails(1, &["error: METEOR's data: none in the cache", "hint: "]);
     assert!(ended.err.contains("cands.json: COCO results, paired by image_id = image"), "{}", ended.err);
     // Again, the same, to the last digit.
     let json = |seed: u32| files.run(&format!("{SCORE} --json --seed {seed}")).ok().out;

@@ -1,6 +1,7 @@
 //! Against the reference tools' scores, from each form of the same captions.
 
-use crate::files::Files;
+use crate::files::{Files, common::Ended};
+use ekphrasis_metrics::MeteorData;
 use flate2::read::GzDecoder;
 use serde_json::{Map, Value, json};
 use std::io::Read;
@@ -93,6 +94,43 @@ fn captions_of_other_images() {
 #[test]
 fn human_captions() {
     set("human", "human");
+}
+
+/// Where its data is: METEOR as the reference's jar has it, corpus and per image.
+#[test]
+fn meteor_of_machine_captions() {
+    let Some(folder) = coco_parity() else { return };
+    let cache = std::env::var_os("EKPHRASIS_CACHE")
+        .map_or_else(ekphrasis_runtime::Config::default_cache, PathBuf::from);
+    if !MeteorData::is_at_hand(&cache) {
+        eprintln!("skipped: no data of METEOR in {}", cache.display());
+        return;
+    }
+    let files = Files::new();
+    let path = |file: &str| folder.join("fakecap").join(file).display().to_string();
+    let (refs, cands) = (path("refs.json.gz"), path("cands.json.gz"));
+    let arguments =
+        format!("score --refs {refs} --cands {cands} --json --per-image each.csv --metrics meteor");
+    let ended = Ended::of(files.command(&arguments).output().unwrap()).ok();
+    let all: Value = serde_json::from_str(&ended.out).unwrap();
+    let scores = all["systems"][0]["scores"].as_object().unwrap();
+    let (key, found) = scores.iter().next().unwrap();
+    let name = key.replacen("meteor", "METEOR", 1);
+    let expected: Value =
+        serde_json::from_slice(&std::fs::read(folder.join("expected.json")).unwrap()).unwrap();
+    let near = |a: f64, b: f64, place: &str| assert!((a - b).abs() < 1e-6, "{place}: {a}, expected {b}");
+    near(found["score"].as_f64().unwrap(), expected["fakecap"]["corpus"][&name].as_f64().unwrap(), &name);
+    let each = unpacked(Path::new(&path("expected_per_image.json.gz")));
+    let (ids, scores) = (each["ids"].as_array().unwrap(), each["scores"][&name].as_array().unwrap());
+    let expected: Map<String, Value> =
+        ids.iter().zip(scores).map(|(id, score)| (id.as_str().unwrap().to_owned(), score.clone())).collect();
+    let text = files.read("each.csv");
+    assert_eq!(text.lines().next(), Some(format!("image,{key}").as_str()));
+    assert_eq!(text.lines().count(), 1 + expected.len());
+    for line in text.lines().skip(1) {
+        let (id, score) = line.split_once(',').unwrap();
+        near(score.parse().unwrap(), expected[id].as_f64().unwrap(), id);
+    }
 }
 
 /// Numbers of the same captions do not depend on the file that they come in.

@@ -3,8 +3,9 @@
 use crate::{
     Context,
     error::{CliError, Result, suggestion},
+    opened,
 };
-use ekphrasis_metrics::{Meteor, Metric};
+use ekphrasis_metrics::{Meteor, MeteorData, Metric};
 
 const DIVERSITY: &str = "diversity";
 
@@ -51,11 +52,15 @@ impl Chosen {
         if !self.metrics.contains(&Metric::Meteor) {
             return Ok(None);
         }
-        if self.named {
-            return Err(CliError::Message("METEOR's data is not here".into()));
+        let say = |text: &str| context.screen.say(text);
+        match MeteorData::open(&opened::cache(), context.offline, &say) {
+            Ok(data) => Ok(Some(data.meteor())),
+            Err(error) if self.named => Err(error.into()),
+            Err(error) => {
+                say(&format!("METEOR is left out. {error}"));
+                Ok(None)
+            }
         }
-        context.screen.say("METEOR is left out: its data is not here");
-        Ok(None)
     }
 }
 
