@@ -12,10 +12,11 @@ use std::{
 /// Crates from the lowest to the highest with what each may import; `ALL` stands for all above it.
 const LAYERS: &[(&str, &[&str])] = &[
     ("abi", &[]),
+    ("fetch", &[]),
     ("graph", &[]),
     ("grad", &["graph"]),
-    ("runtime", &["graph"]),
-    ("metrics", &[]),
+    ("runtime", &["fetch", "graph"]),
+    ("metrics", &["fetch"]),
     ("data", &[]),
     ("plugin", &["abi"]),
     ("script", &["graph", "runtime", "metrics", "plugin"]),

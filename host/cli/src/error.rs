@@ -36,6 +36,8 @@ pub enum CliError {
     #[error(transparent)]
     Grad(#[from] ekphrasis_grad::GradError),
     #[error(transparent)]
+    Metrics(#[from] ekphrasis_metrics::MetricsError),
+    #[error(transparent)]
     Runtime(#[from] ekphrasis_runtime::RuntimeError),
     #[error(transparent)]
     Report(#[from] ekphrasis_report::ReportError),

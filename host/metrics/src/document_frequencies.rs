@@ -76,6 +76,14 @@ impl DocumentFrequencies {
         self.grams[n - 1].get(gram).map_or(self.log_images, |entry| entry.idf)
     }
 
+    /// The largest token id of an n-gram that two or more images mention.
+    pub(crate) fn largest_token(&self) -> Option<u32> {
+        let tokens = (1..)
+            .zip(&self.grams)
+            .flat_map(|(n, table)| table.iter().flat_map(move |(gram, _)| unpack(gram, n)));
+        tokens.max()
+    }
+
     /// Of images that mention nothing.
     fn none(images: u32) -> Self {
         // No images: weights of 0 rather than of minus infinity.

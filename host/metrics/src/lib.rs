@@ -14,6 +14,7 @@
 //! | METEOR 1.5, English | [`Meteor`] | `pycocoevalcap` 1.2 (its data comes from there) | 0..1 |
 //! | distinct-n, repeated trigrams, length | [`Diversity`] | | |
 //! | truth of (colour, shape) pairs | [`PairWords`], [`Truth`] | | 0..1 |
+//! | confidence intervals, significance of a difference | [`Resampling`] | | |
 //!
 //! # A whole split
 //!
@@ -68,11 +69,16 @@ mod diversity;
 mod document_frequencies;
 mod eos;
 mod error;
+pub mod files;
 mod gram_table;
 mod interner;
 mod meteor;
 mod ngrams;
+mod parallel;
+mod resampling;
 mod rouge;
+mod suite;
+mod texts;
 mod tokenizer;
 mod truth;
 
@@ -85,10 +91,13 @@ pub use eos::{until_eos, with_eos};
 pub use error::MetricsError;
 pub use interner::Interner;
 pub use meteor::{
-    Meteor, MeteorFiles, MeteorLexicon, MeteorModules, MeteorReferences, MeteorScores, MeteorStatistics,
-    ParaphraseTable,
+    Meteor, MeteorData, MeteorFiles, MeteorLexicon, MeteorModules, MeteorReferences, MeteorScores,
+    MeteorStatistics, ParaphraseTable,
 };
 pub use ngrams::MAX_ORDER;
+pub use resampling::{Comparison, Interval, PerImageScores, Resampling};
 pub use rouge::rouge_l;
+pub use suite::{Groups, Metric, Suite, SystemScores, TextFrequencies};
+pub use texts::Texts;
 pub use tokenizer::{ptb_lines, tokenize_captions};
 pub use truth::{PairWords, Truth};

@@ -1,7 +1,7 @@
 //! What the user decides about the runtime.
 
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, env, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf};
 
 /// An execution provider to try, with its options.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,13 +59,9 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The user's cache folder: `EKPHRASIS_CACHE`, or `ekphrasis` in `XDG_CACHE_HOME` or `~/.cache`.
+    /// The user's cache folder, see [`ekphrasis_fetch::default_cache`].
     pub fn default_cache() -> PathBuf {
-        let var = |name| env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-        var("EKPHRASIS_CACHE")
-            .or_else(|| Some(var("XDG_CACHE_HOME")?.join("ekphrasis")))
-            .or_else(|| Some(var("HOME")?.join(".cache/ekphrasis")))
-            .unwrap_or_else(|| env::temp_dir().join("ekphrasis"))
+        ekphrasis_fetch::default_cache()
     }
 
     /// The number of threads that work on one operator, the caller's own included.

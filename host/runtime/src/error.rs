@@ -23,29 +23,20 @@ pub enum RuntimeError {
         /// What to do about it.
         hint: String,
     },
-    /// ONNX Runtime could not be fetched.
-    #[error("cannot fetch ONNX Runtime {version}: {message}\nhint: {hint}")]
-    Fetch {
+    /// There is no pinned build for this machine.
+    #[error(
+        "cannot fetch ONNX Runtime {version}: no build is pinned for {}-{}\n\
+         hint: install ONNX Runtime and set ORT_DYLIB_PATH to its library",
+        std::env::consts::OS,
+        std::env::consts::ARCH
+    )]
+    NotPinned {
         /// The version that was asked for.
         version: &'static str,
-        /// What went wrong.
-        message: String,
-        /// What to do about it.
-        hint: String,
     },
-    /// A fetched file that is not the pinned one.
-    #[error(
-        "{file}: expected SHA-256 {expected}, found {found}; nothing was kept\n\
-         hint: the package index serves another file than the pinned one; set ORT_DYLIB_PATH to a library that you trust"
-    )]
-    Hash {
-        /// The file within the wheel.
-        file: String,
-        /// The pinned hash, in hexadecimal.
-        expected: String,
-        /// The hash of what came, in hexadecimal.
-        found: String,
-    },
+    /// ONNX Runtime could not be fetched.
+    #[error(transparent)]
+    Fetch(#[from] ekphrasis_fetch::FetchError),
     /// The system refused to read or write.
     #[error("{}: {source}", path.display())]
     Io {

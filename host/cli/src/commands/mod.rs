@@ -7,6 +7,7 @@ mod graph;
 mod imagine;
 mod plugin;
 mod run;
+mod score;
 mod study;
 
 use crate::{Context, error::Result};
@@ -29,6 +30,9 @@ pub enum Command {
     /// Run a study: many runs that differ in what it varies, compared with statistics
     #[command(long_about = include_str!("../help/study.txt"))]
     Study(study::Args),
+    /// Score captions against references with the numbers of coco-caption, and compare two systems
+    #[command(long_about = include_str!("../help/score.txt"))]
+    Score(score::Args),
     /// Look at models as graphs, export them as ONNX, differentiate ONNX files
     #[command(subcommand, long_about = include_str!("../help/graph.txt"))]
     Graph(graph::Command),
@@ -49,6 +53,7 @@ impl Command {
             Self::Caption(args) => caption::run(context, args),
             Self::Imagine(args) => imagine::run(context, args),
             Self::Study(args) => study::run(context, args),
+            Self::Score(args) => score::run(context, args),
             Self::Graph(command) => command.run(context),
             Self::Plugin(command) => command.run(context),
             Self::Doctor(args) => doctor::run(context, args),

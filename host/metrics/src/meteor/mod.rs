@@ -1,9 +1,10 @@
 //! METEOR 1.5 for English, equal to the reference implementation as coco-caption runs it (`-l en -norm`).
 //!
 //! Its data is not here: [`MeteorLexicon`] and [`ParaphraseTable`] are made from the files of the reference
-//! implementation and can be kept as indexes that load at once.
+//! implementation and can be kept as indexes that load at once; [`MeteorData`] finds or fetches them.
 
 mod align;
+mod data;
 mod lexicon;
 mod matches;
 mod normalize;
@@ -15,6 +16,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub use data::MeteorData;
 pub use lexicon::{MeteorFiles, MeteorLexicon};
 pub use paraphrases::ParaphraseTable;
 pub use statistics::MeteorStatistics;

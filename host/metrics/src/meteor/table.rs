@@ -19,7 +19,7 @@ pub(super) struct Table {
 }
 
 /// FNV-1a: short, and the same on every machine.
-fn hash(key: &[u8]) -> u64 {
+pub(super) fn hash(key: &[u8]) -> u64 {
     key.iter().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3))
 }
 

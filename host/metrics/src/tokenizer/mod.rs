@@ -15,6 +15,7 @@ mod automaton;
 mod captions;
 mod text;
 
+pub(crate) use captions::each_token;
 pub use captions::tokenize_captions;
 
 use action::Action;

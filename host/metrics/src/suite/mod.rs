@@ -1,0 +1,261 @@
+//! All metrics of a system over a split, each with the scores of its images and what its corpus score is made of.
+
+mod metric;
+mod words;
+
+pub use metric::Metric;
+pub use words::{Groups, TextFrequencies};
+
+use crate::bleu::{BleuReferences, BleuStatistics};
+use crate::cider::{Cider, CiderD};
+use crate::corpus::check;
+use crate::error::MetricsError;
+use crate::interner::{Interner, is_python_space};
+use crate::meteor::{Meteor, MeteorScores};
+use crate::parallel::fill;
+use crate::resampling::PerImageScores;
+use crate::rouge::rouge_l;
+use crate::texts::Texts;
+use std::sync::Arc;
+use words::WordLists;
+
+/// The references of a split with what the metrics need of them, for any number of systems.
+#[derive(Debug)]
+pub struct Suite {
+    references: Groups,
+    words: WordLists,
+    frequencies: TextFrequencies,
+}
+
+/// The scores of one system.
+#[derive(Debug, Clone)]
+pub struct SystemScores {
+    /// BLEU's counts of each image; empty if no BLEU was asked for.
+    pub bleu: Vec<BleuStatistics>,
+    /// ROUGE-L of each image, 0 to 1.
+    pub rouge_l: Vec<f64>,
+    /// CIDEr-D of each image, 0 to 10.
+    pub cider_d: Vec<f64>,
+    /// CIDEr without clipping and length penalty of each image, 0 to 10.
+    pub cider: Vec<f64>,
+    /// METEOR, if it was asked for.
+    pub meteor: Option<MeteorScores>,
+    words: WordLists,
+    eos: bool,
+}
+
+impl SystemScores {
+    /// The words of each caption without its end, by the same ids in all systems of a suite.
+    pub fn words(&self) -> impl ExactSizeIterator<Item = &[u32]> {
+        (0..self.words.len()).map(|i| without_end(self.words.get(i), self.eos))
+    }
+
+    /// What the corpus score is made of, to be resampled; none if the metric was not asked for.
+    pub fn resampled(&self, metric: Metric) -> Option<PerImageScores> {
+        let some = |scores: &[f64]| (!scores.is_empty()).then(|| PerImageScores::Mean(scores.to_vec()));
+        match metric {
+            Metric::Bleu(_) if self.bleu.is_empty() => None,
+            Metric::Bleu(order) => Some(PerImageScores::Bleu { statistics: self.bleu.clone(), order }),
+            Metric::Meteor => Some(PerImageScores::Meteor(self.meteor.as_ref()?.statistics.clone())),
+            Metric::RougeL => some(&self.rouge_l),
+            Metric::CiderD => some(&self.cider_d),
+            Metric::Cider => some(&self.cider),
+        }
+    }
+
+    /// The scores of each image: 0 to 1, or 0 to 10 for CIDEr. Empty if the metric was not asked for.
+    pub fn per_image(&self, metric: Metric) -> Vec<f64> {
+        match metric {
+            Metric::Bleu(order) => self.bleu.iter().map(|counts| counts.scores()[order - 1]).collect(),
+            Metric::Meteor => self.meteor.as_ref().map_or_else(Vec::new, |meteor| meteor.per_image.clone()),
+            Metric::RougeL => self.rouge_l.clone(),
+            Metric::CiderD => self.cider_d.clone(),
+            Metric::Cider => self.cider.clone(),
+        }
+    }
+}
+
+/// The scores of one image.
+#[derive(Clone, Copy, Default)]
+struct Row {
+    bleu: BleuStatistics,
+    rouge_l: f64,
+    cider_d: f64,
+    cider: f64,
+}
+
+impl Suite {
+    /// Takes the references of each image, tokenised. Document frequencies are counted from them unless they are
+    /// given; with `eos` the end of a caption counts as a word in BLEU and CIDEr, as in the SCST reference.
+    ///
+    /// # Errors
+    /// If an image has no reference, or `frequencies` were counted otherwise than `eos` says.
+    pub fn new(
+        references: Groups,
+        frequencies: Option<TextFrequencies>,
+        eos: bool,
+    ) -> Result<Self, MetricsError> {
+        if let Some(image) = (0..references.len()).find(|image| references.range(*image).is_empty()) {
+            return Err(MetricsError::NoReferences { image });
+        }
+        let count = |eos| if eos { "counted as a word" } else { "not counted" };
+        if let Some(given) = frequencies.as_ref().filter(|given| given.eos() != eos) {
+            return Err(MetricsError::StoredFrequencies {
+                place: "eos".into(),
+                expected: format!("the end of a caption {}", count(eos)),
+                found: count(given.eos()).into(),
+            });
+        }
+        let (words, frequencies) = match frequencies {
+            Some(mut frequencies) => {
+                (WordLists::new(&references.texts, eos, &mut frequencies.words), frequencies)
+            }
+            None => {
+                let mut interner = Interner::new();
+                let words = WordLists::new(&references.texts, eos, &mut interner);
+                let frequencies = TextFrequencies::of(&words, &references, interner, eos);
+                (words, frequencies)
+            }
+        };
+        Ok(Self { references, words, frequencies })
+    }
+
+    /// The document frequencies that CIDEr uses.
+    pub fn frequencies(&self) -> &TextFrequencies {
+        &self.frequencies
+    }
+
+    /// Number of references of all images.
+    pub fn references(&self) -> usize {
+        self.references.captions()
+    }
+
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.references.len()
+    }
+
+    /// Whether there is no image.
+    pub fn is_empty(&self) -> bool {
+        self.references.is_empty()
+    }
+
+    /// Scores one tokenised caption for each image by these metrics, on all cores. METEOR is computed where its
+    /// data is given.
+    ///
+    /// # Errors
+    /// If there is not one caption for each image.
+    pub fn score(
+        &mut self,
+        candidates: &Texts,
+        metrics: &[Metric],
+        meteor: Option<&Meteor>,
+    ) -> Result<SystemScores, MetricsError> {
+        if candidates.len() != self.len() {
+            let (hypotheses, references) = (candidates.len(), self.len());
+            return Err(MetricsError::CountMismatch { hypotheses, references });
+        }
+        let eos = self.frequencies.eos();
+        let words = WordLists::new(candidates, eos, &mut self.frequencies.words);
+        let rows = self.rows(candidates, &words, metrics);
+        let column = |metric: Metric, of: fn(&Row) -> f64| match metrics.contains(&metric) {
+            true => rows.iter().map(of).collect(),
+            false => Vec::new(),
+        };
+        let meteor = match meteor.filter(|_| metrics.contains(&Metric::Meteor)) {
+            Some(meteor) => {
+                let hypotheses: Vec<&str> = candidates.iter().collect();
+                let references: Vec<Vec<&str>> =
+                    (0..self.len()).map(|image| self.references.group(image).collect()).collect();
+                check(hypotheses.len(), &references)?;
+                Some(meteor.evaluate(&hypotheses, &references)?)
+            }
+            None => None,
+        };
+        let any_bleu = metrics.iter().any(|metric| matches!(metric, Metric::Bleu(_)));
+        Ok(SystemScores {
+            bleu: if any_bleu { rows.iter().map(|row| row.bleu).collect() } else { Vec::new() },
+            rouge_l: column(Metric::RougeL, |row| row.rouge_l),
+            cider_d: column(Metric::CiderD, |row| row.cider_d),
+            cider: column(Metric::Cider, |row| row.cider),
+            meteor,
+            words,
+            eos,
+        })
+    }
+
+    /// The scores of each image, on all cores.
+    fn rows(&self, candidates: &Texts, words: &WordLists, metrics: &[Metric]) -> Vec<Row> {
+        let mut rows = vec![Row::default(); self.len()];
+        let scorers = Scorers::new(&self.frequencies, metrics);
+        fill(&mut rows, |image| self.row(image, candidates.get(image), words.get(image), &scorers));
+        rows
+    }
+
+    fn row(&self, image: usize, text: &str, words: &[u32], scorers: &Scorers) -> Row {
+        let references: Vec<&[u32]> = self.references.range(image).map(|i| self.words.get(i)).collect();
+        let mut row = Row::default();
+        if scorers.bleu {
+            row.bleu = BleuStatistics::new(words, &BleuReferences::new(&references));
+        }
+        if scorers.cider_d || scorers.cider {
+            let prepared = scorers.by_cider_d.prepare(&references);
+            if scorers.cider_d {
+                row.cider_d = scorers.by_cider_d.score(words, &prepared);
+            }
+            if scorers.cider {
+                row.cider = scorers.by_cider.score(words, &prepared);
+            }
+        }
+        if scorers.rouge_l {
+            row.rouge_l = self.rouge_l(image, text, words, &references);
+        }
+        row
+    }
+
+    /// ROUGE-L parts words at single spaces, where BLEU and CIDEr part them at any white space.
+    fn rouge_l(&self, image: usize, text: &str, words: &[u32], references: &[&[u32]]) -> f64 {
+        let mut texts = self.references.group(image).chain([text]);
+        if texts.all(is_plain) {
+            let eos = self.frequencies.eos();
+            let references: Vec<&[u32]> = references.iter().map(|words| without_end(words, eos)).collect();
+            return rouge_l(without_end(words, eos), &references);
+        }
+        let mut interner = Interner::new();
+        let references: Vec<Vec<u32>> =
+            self.references.group(image).map(|text| interner.space_separated(text)).collect();
+        rouge_l(&interner.space_separated(text), &references)
+    }
+}
+
+/// Whether both ways to part words give the same.
+fn is_plain(text: &str) -> bool {
+    text.is_empty() || text.split(' ').all(|word| !word.is_empty() && !word.contains(is_python_space))
+}
+
+fn without_end(words: &[u32], eos: bool) -> &[u32] {
+    &words[..words.len() - usize::from(eos)]
+}
+
+struct Scorers {
+    bleu: bool,
+    rouge_l: bool,
+    cider_d: bool,
+    cider: bool,
+    by_cider_d: CiderD,
+    by_cider: Cider,
+}
+
+impl Scorers {
+    fn new(frequencies: &TextFrequencies, metrics: &[Metric]) -> Self {
+        let wanted = |metric| metrics.contains(&metric);
+        Self {
+            bleu: metrics.iter().any(|metric| matches!(metric, Metric::Bleu(_))),
+            rouge_l: wanted(Metric::RougeL),
+            cider_d: wanted(Metric::CiderD),
+            cider: wanted(Metric::Cider),
+            by_cider_d: CiderD::new(Arc::clone(&frequencies.frequencies)),
+            by_cider: Cider::new(Arc::clone(&frequencies.frequencies)),
+        }
+    }
+}
