@@ -59,7 +59,7 @@ impl Interner {
 }
 
 /// Python counts the four information separators as space, Unicode's White_Space does not.
-fn is_python_space(c: char) -> bool {
+pub(crate) fn is_python_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }
 
