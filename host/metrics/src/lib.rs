@@ -14,7 +14,12 @@
 //! | CIDEr-D, which coco-caption calls "CIDEr" | [`CiderD`] | `pycocoevalcap` 1.2, ruotianluo/cider | 0..10 |
 //! | CIDEr as first published: no clipping, no length penalty | [`Cider`] | ruotianluo/cider | 0..10 |
 //! | METEOR 1.5, English | [`Meteor`] | `pycocoevalcap` 1.2 (its data comes from there) | 0..1 |
-//! | distinct-n, repeated trigrams, length | [`Diversity`] | | |
+//! | distinct-n, vocabulary, lengths | [`Diversity`] | | |
+//! | captions that are no training caption | [`novel_share`] | | 0..1 |
+//! | mBLEU-1..4 of an image's samples | [`mutual_bleu`] | qingzwang/DiversityMetrics | 0..1 |
+//! | self-CIDEr of an image's samples | [`self_cider`] | the formula; [its docs](self_cider) say which CIDEr | 0..1 |
+//! | stutter, missing and truncated ends | [`FlawFinder`] | | 0..1 |
+//! | a reward that is being cheated | [`RewardWatch`] | | |
 //! | truth of (colour, shape) pairs | [`PairWords`], [`Truth`] | | 0..1 |
 //! | confidence intervals, significance of a difference | [`Resampling`] | | |
 //!
@@ -64,6 +69,7 @@
 //! reward, pass references through [`with_eos`] and samples through [`until_eos`], and count the document
 //! frequencies with the token too. For scores to be compared with published ones, leave it out everywhere.
 
+mod alarms;
 mod bleu;
 mod cider;
 mod corpus;
@@ -84,10 +90,11 @@ mod texts;
 mod tokenizer;
 mod truth;
 
+pub use alarms::{Divergence, Flaw, FlawFinder, HeldOut, RewardWatch, UNFINISHED_ENDS};
 pub use bleu::{BleuReferences, BleuStatistics};
 pub use cider::{Cider, CiderD, PreparedReferences};
 pub use corpus::{PerImage, Scores, evaluate, evaluate_text};
-pub use diversity::{Diversity, distinct_n};
+pub use diversity::{Diversity, Lengths, distinct_n, mutual_bleu, novel_share, self_cider};
 pub use document_frequencies::DocumentFrequencies;
 pub use eos::{until_eos, with_eos};
 pub use error::MetricsError;

@@ -2,7 +2,7 @@
 
 use ekphrasis_metrics::{
     BleuReferences, BleuStatistics, Cider, CiderD, Diversity, DocumentFrequencies, MetricsError, evaluate,
-    evaluate_text, rouge_l,
+    evaluate_text, mutual_bleu, rouge_l, self_cider,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed};
@@ -132,6 +132,23 @@ proptest! {
         let diversity = Diversity::of(&captions);
         for share in [diversity.repeated_trigrams, diversity.distinct_1, diversity.distinct_2] {
             prop_assert!((0.0..=1.0).contains(&share));
+        }
+        prop_assert_eq!(diversity.lengths.histogram.iter().sum::<usize>(), captions.len());
+    }
+
+    #[test]
+    fn diversity_of_samples_stays_in_range_in_any_order(
+        (samples, shuffled) in references().prop_flat_map(|r| (Just(r.clone()), Just(r).prop_shuffle())),
+        images in images(),
+    ) {
+        let cider = Cider::new(Arc::new(DocumentFrequencies::from_references(&images)));
+        let of = |samples: &[Vec<u32>]| Some((self_cider(&cider, samples)?, mutual_bleu(samples)?));
+        prop_assert_eq!(of(&samples).is_some(), samples.len() > 1);
+        if let (Some((cider, bleu)), Some((same_cider, same_bleu))) = (of(&samples), of(&shuffled)) {
+            prop_assert!((0.0..=1.0).contains(&cider) && bleu.iter().all(|b| (0.0..=1.0).contains(b)));
+            // Square roots: an eigenvalue that should be 0 counts with the root of its rounding.
+            prop_assert!((cider - same_cider).abs() < 1e-6);
+            prop_assert!((bleu[3] - same_bleu[3]).abs() < 1e-12);
         }
     }
 }

@@ -6,8 +6,8 @@ use ekphrasis_data::{
     formats::shapes::scene::{Colour, Shape},
 };
 use ekphrasis_metrics::{
-    BleuReferences, BleuStatistics, CiderD, Diversity, DocumentFrequencies, PairWords, PreparedReferences,
-    Truth, evaluate, rouge_l, with_eos,
+    BleuReferences, BleuStatistics, CiderD, Diversity, DocumentFrequencies, Flaw, FlawFinder, PairWords,
+    PerImageScores, PreparedReferences, Resampling, Truth, evaluate, novel_share, rouge_l, with_eos,
 };
 use std::{
     cell::RefCell,
@@ -29,6 +29,7 @@ pub struct Scoring {
     plain: Arc<DocumentFrequencies>,
     /// With the end as a word, as the SCST reference has it, for rewards.
     reward: CiderD,
+    flaws: FlawFinder,
     prepared: RefCell<HashMap<(String, usize), Rc<Prepared>>>,
 }
 
@@ -42,6 +43,9 @@ impl Scoring {
         Ok(Self {
             plain: Arc::new(DocumentFrequencies::from_references(&plain)),
             reward: CiderD::new(Arc::new(DocumentFrequencies::from_references(&ended))),
+            flaws: FlawFinder::new(Vocabulary::EOS, None, |word| {
+                Some(data.vocabulary.id(word)).filter(|id| *id != Vocabulary::UNK)
+            }),
             prepared: RefCell::default(),
         })
     }
@@ -82,24 +86,38 @@ impl Scoring {
         rouge_l(&captions.words(i), &references.words)
     }
 
-    /// All metrics of captions for the pictures of a split, one each.
-    pub fn split(
-        &self,
-        captions: &Captions,
-        split: &Split,
-        vocabulary: &Vocabulary,
-    ) -> Result<BTreeMap<String, f64>> {
+    /// Whether caption `i` has a flaw.
+    pub fn has(&self, flaw: Flaw, captions: &Captions, i: usize) -> bool {
+        self.flaws.has(flaw, &captions.ended(i))
+    }
+
+    /// Shares of sampled captions with each flaw, by name. Unknown words are not among them: none is ever written.
+    pub fn flaws(&self, captions: &Captions) -> impl Iterator<Item = (Flaw, f64)> {
+        let rows: Vec<Vec<u32>> = (0..captions.len()).map(|i| captions.ended(i)).collect();
+        let shares = Flaw::ALL.into_iter().zip(self.flaws.shares(&rows));
+        shares.filter(|(flaw, _)| *flaw != Flaw::Unknown)
+    }
+
+    /// All metrics of captions for the pictures of a split of the data, one each.
+    pub fn split(&self, captions: &Captions, split: &Split, data: &Dataset) -> Result<BTreeMap<String, f64>> {
         let words: Vec<Vec<u32>> = (0..captions.len()).map(|i| captions.words(i)).collect();
         let references: Vec<Vec<Vec<u32>>> = split.examples.iter().map(|e| e.tokens.clone()).collect();
         let scores = evaluate(&words, &references, &self.plain)?;
         let mut all: BTreeMap<String, f64> =
             scores.named().into_iter().map(|(n, v)| (n.to_owned(), v)).collect();
+        let interval = Resampling::default().interval(&PerImageScores::Mean(scores.per_image.cider_d));
+        all.insert("cider_d_low".into(), interval.low);
+        all.insert("cider_d_high".into(), interval.high);
         let diversity = Diversity::of(&words);
         all.insert("repeated_trigrams".into(), diversity.repeated_trigrams);
+        all.insert("distinct_1".into(), diversity.distinct_1);
         all.insert("distinct_2".into(), diversity.distinct_2);
-        all.insert("length".into(), diversity.mean_length);
+        all.insert("vocabulary".into(), diversity.vocabulary as f64);
+        all.insert("length".into(), diversity.lengths.mean);
+        let training = data.split("train")?.examples.iter().flat_map(|e| e.tokens.iter().map(Vec::as_slice));
+        all.insert("novel".into(), novel_share(&words, training));
         if split.examples.iter().all(|e| e.scene.is_some()) && !split.is_empty() {
-            let truth = truth(&words, split, vocabulary);
+            let truth = truth(&words, split, &data.vocabulary);
             all.insert("truth".into(), truth.precision());
             all.insert("recall".into(), truth.recall());
         }
