@@ -1,6 +1,7 @@
 //! Captions to words, as `ptbtokenizer.py` does it around the Java program.
 
 use super::{Found, Scanner};
+use crate::interner::is_python_space;
 
 /// Tokens that the reference drops. It is given lower-cased text, so the names of brackets in its list, as `-LRB-`,
 /// never occur, and `-lrb-` stays.
@@ -29,9 +30,17 @@ pub fn tokenize_captions<C: AsRef<str>>(captions: &[C]) -> Vec<String> {
 }
 
 /// Calls `take` with each token that is no punctuation and the position of its caption, in order.
-pub(crate) fn each_token<C: AsRef<str>>(captions: &[C], mut take: impl FnMut(usize, &str)) {
+fn each_token<C: AsRef<str>>(captions: &[C], mut take: impl FnMut(usize, &str)) {
+    let mut emit = |line, token: &str| {
+        if !token.is_empty() && !is_punctuation(token) {
+            take(line, token);
+        }
+    };
     let (text, ends) = joined(captions);
     let mut caption = 0;
+    // The last tokens of a line as far as they end in white space, as a web address before U+3000 does: the
+    // reference strips that off the line.
+    let (mut held, mut held_line) = (Vec::<String>::new(), 0);
     for found in (Scanner { text: &text, at: 0 }) {
         // Line ends as such are passed over: a caption may hold others than the one after it.
         let Found::Token(start, token) = found else { continue };
@@ -40,10 +49,34 @@ pub(crate) fn each_token<C: AsRef<str>>(captions: &[C], mut take: impl FnMut(usi
         }
         // A tag may reach over the end of a caption; the reference then takes its lines apart again.
         for (line, part) in (caption..captions.len()).zip(token.split('\n')) {
-            if !part.is_empty() && !is_punctuation(part) {
-                take(line, part);
+            let spaced = part.ends_with(is_python_space);
+            if !held.is_empty() && (line != held_line || !spaced) {
+                if line != held_line {
+                    strip_end(&mut held);
+                }
+                held.drain(..).for_each(|token| emit(held_line, &token));
+            }
+            match spaced {
+                true => {
+                    held_line = line;
+                    held.push(part.to_owned());
+                }
+                false => emit(line, part),
             }
         }
+    }
+    strip_end(&mut held);
+    held.iter().for_each(|token| emit(held_line, token));
+}
+
+/// Strips white space off the end of a line of tokens.
+fn strip_end(tokens: &mut Vec<String>) {
+    while let Some(last) = tokens.last_mut() {
+        last.truncate(last.trim_end_matches(is_python_space).len());
+        if !last.is_empty() {
+            break;
+        }
+        tokens.pop();
     }
 }
 
@@ -85,10 +118,27 @@ mod tests {
     }
 
     #[test]
+    fn white_space_goes_only_at_the_end_of_a_line() {
+        for (tokens, expected) in [
+            (vec!["a\u{a0}b\u{a0}", "\u{3000}"], vec!["a\u{a0}b"]),
+            (vec!["\u{1f}", " "], vec![]),
+            (vec![], vec![]),
+        ] {
+            let mut tokens: Vec<String> = tokens.into_iter().map(str::to_owned).collect();
+            strip_end(&mut tokens);
+            assert_eq!(tokens, expected);
+        }
+    }
+
+    #[test]
     fn every_caption_keeps_its_own_tokens() {
         assert_eq!(tokenize_captions(&["a\nb", "c"]), ["a b", "c"]);
         assert_eq!(tokenize_captions(&["a\rb\u{2028}d\u{c}e", "", "c\r", "f"]), ["a b d e", "", "c", "f"]);
         assert_eq!(tokenize_captions(&["a <b c=\"d", "e\"> f"]), ["a <b\u{a0}c=\"d", "e\"> f"]);
+        assert_eq!(
+            tokenize_captions(&["x.com/a\u{3000}", "x.com/a\u{3000} b"]),
+            ["x.com/a", "x.com/a\u{3000} b"]
+        );
         assert_eq!(tokenize_captions::<&str>(&[]), [""; 0]);
         assert_eq!(tokenize_captions(&["", " ", "."]), ["", "", ""]);
     }

@@ -1,10 +1,12 @@
 //! Rewards on token ids against ImageCaptioning.pytorch's `rewards.py`, the end of a caption counted.
 
-use crate::reference::{coco_parity, deviation, floats, json, strings};
+use crate::reference::{deviation, floats, json, strings};
+use crate::table::Table;
 use ekphrasis_metrics::{
     BleuReferences, BleuStatistics, CiderD, DocumentFrequencies, Interner, until_eos, with_eos,
 };
 use serde_json::Value;
+use std::path::Path;
 use std::sync::Arc;
 
 pub const EOS: u32 = 0;
@@ -29,9 +31,10 @@ pub fn frequencies(vocabulary: &Value, references: &Value) -> DocumentFrequencie
     DocumentFrequencies::from_references(&ended)
 }
 
-#[test]
-fn rewards_and_advantages() {
-    let Some(folder) = coco_parity() else { return };
+/// Relative for scores, absolute for advantages.
+const TOLERANCE: f64 = 1e-9;
+
+pub fn compare(folder: &Path, table: &mut Table) {
     let data = json(folder.join("scst/scst.json.gz"));
     let frequencies = frequencies(&data["vocab"], &json(folder.join("human/refs_tokenized.json.gz")));
     assert_eq!(data["df_images"], frequencies.images());
@@ -76,11 +79,10 @@ fn rewards_and_advantages() {
         let self_critical = deviation(&self_critical, &floats(&expected["self_critical_reward"]), |_| 1.0);
         let leave_one_out =
             deviation(&leave_one_out, &floats(&expected["new_self_critical_advantage"]), |_| 1.0);
-        println!(
-            "{weighting}: score {scores:.1e} self-critical {self_critical:.1e} leave-one-out {leave_one_out:.1e}"
-        );
-        assert!(scores < 1e-11, "{weighting}: score {scores:e}");
-        assert!(self_critical < 1e-12, "{weighting}: self-critical {self_critical:e}");
-        assert!(leave_one_out < 1e-12, "{weighting}: leave-one-out {leave_one_out:e}");
+        for (what, difference) in
+            [("reward", scores), ("self-critical", self_critical), ("leave-one-out", leave_one_out)]
+        {
+            table.scores(&format!("{what} {weighting}"), "scst", None, difference, TOLERANCE);
+        }
     }
 }
