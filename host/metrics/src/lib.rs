@@ -2,8 +2,10 @@
 //!
 //! Every metric works on token ids (`&[u32]`): what a vocabulary makes, or what [`Interner`] makes of
 //! words. A *hypothesis* is a caption to be scored, its *references* are the captions people wrote for
-//! the same image. Nothing here tokenises raw text: words come in already split, lower-cased and free of
-//! punctuation, as the reference tools expect them from their tokeniser.
+//! the same image. Raw text is tokenised as the reference tools do it ([`tokenize_captions`]).
+//!
+//! From files to scores: [`files`] reads and pairs captions, a [`Suite`] scores them metric by metric, and
+//! [`Resampling`] says how sure the scores are; `README.md` beside this crate is the guide.
 //!
 //! | Metric | Here | Equal to | Range |
 //! |---|---|---|---|

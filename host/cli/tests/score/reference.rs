@@ -45,33 +45,18 @@ fn near(found: &Value, expected: &Value, place: &str) {
     );
 }
 
-/// Corpus and per image, of a set with references of maybe another.
-fn set(name: &str, references_of: &str) {
+/// Scores files and compares with the reference, corpus and per image.
+fn compare(files: &Files, name: &str, arguments: &str, expected_each: &Map<String, Value>) {
     let Some(folder) = coco_parity() else { return };
-    let files = Files::new();
-    let (refs, cands) =
-        (folder.join(references_of).join("refs.json.gz"), folder.join(name).join("cands.json.gz"));
-    let all = files.json(&format!(
-        "score --refs {} --cands {} {METRICS} --per-image each.json",
-        refs.display(),
-        cands.display()
-    ));
+    let all = files.json(&format!("score {arguments} {METRICS} --per-image each.json"));
     let expected: Value =
         serde_json::from_slice(&std::fs::read(folder.join("expected.json")).unwrap()).unwrap();
     let each: Value = serde_json::from_str(&files.read("each.json")).unwrap();
-    let expected_each = unpacked(&folder.join(name).join("expected_per_image.json.gz"));
-    let rows: Map<String, Value> = each
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|row| (row["image"].as_str().unwrap().to_owned(), row.clone()))
-        .collect();
+    let row = |row: &Value| (row["image"].as_str().unwrap().to_owned(), row.clone());
+    let rows: Map<String, Value> = each.as_array().unwrap().iter().map(row).collect();
     for (ours, theirs) in NAMES {
-        near(
-            &all["systems"][0]["scores"][ours]["score"],
-            &expected[name]["corpus"][theirs],
-            &format!("{name} {ours}"),
-        );
+        let found = &all["systems"][0]["scores"][ours]["score"];
+        near(found, &expected[name]["corpus"][theirs], &format!("{name} {ours}"));
         let ids = expected_each["ids"].as_array().unwrap();
         assert_eq!(ids.len(), rows.len());
         for (id, expected) in ids.iter().zip(expected_each["scores"][theirs].as_array().unwrap()) {
@@ -79,6 +64,39 @@ fn set(name: &str, references_of: &str) {
             near(&rows[id][ours], expected, &format!("{name} {ours} of {id}"));
         }
     }
+}
+
+/// A set with references of maybe another.
+fn set(name: &str, references_of: &str) {
+    let Some(folder) = coco_parity() else { return };
+    let refs = folder.join(references_of).join("refs.json.gz");
+    let cands = folder.join(name).join("cands.json.gz");
+    let arguments = format!("--refs {} --cands {}", refs.display(), cands.display());
+    compare(
+        &Files::new(),
+        name,
+        &arguments,
+        &unpacked(&folder.join(name).join("expected_per_image.json.gz")),
+    );
+}
+
+/// Empty captions, no-break spaces, `|||`: tokenised already.
+#[test]
+fn edge_cases() {
+    let Some(folder) = coco_parity() else { return };
+    let read = |name: &str| -> Map<String, Value> {
+        serde_json::from_slice(&std::fs::read(folder.join("edge_cases").join(name)).unwrap()).unwrap()
+    };
+    let (cases, files) = (read("cases.json"), Files::new());
+    let part = |key: &str| -> String {
+        let part: Map<String, Value> =
+            cases.iter().map(|(id, case)| (id.clone(), case[key].clone())).collect();
+        Value::Object(part).to_string()
+    };
+    files.write("refs.json", part("refs"));
+    files.write("cands.json", part("cand"));
+    let arguments = "--refs refs.json --cands cands.json --tokenized";
+    compare(&files, "edge_cases", arguments, &read("expected_per_case.json"));
 }
 
 #[test]
