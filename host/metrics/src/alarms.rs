@@ -179,7 +179,11 @@ impl RewardWatch {
         let fallen = best.score - last.score > best.spread.hypot(last.spread);
         let mut rewards = self.rewards.iter().filter(|_| fallen);
         let risen = rewards.find_map(|(name, values)| {
-            let since: Vec<f64> = values.iter().filter(|(step, _)| *step > best.step).map(|v| v.1).collect();
+            let since: Vec<f64> = values
+                .iter()
+                .filter(|(step, _)| (best.step + 1..=last.step).contains(step))
+                .map(|v| v.1)
+                .collect();
             let third = since.len() / 3;
             let ends = [median(&since[..third])?, median(&since[since.len() - third..])?];
             (ends[1] > ends[0]).then(|| (name.clone(), ends))
@@ -298,6 +302,11 @@ mod tests {
         let slow = [1.0, 0.98, 0.96, 0.94];
         assert!(watch(0.01, &slow, 2).iter().all(Option::is_none));
         assert!(watch(0.01, &slow, 4)[3].is_some());
+        // What was rewarded later has no part in it, as when a log is read before its evaluations.
+        let mut later = RewardWatch::default();
+        later.evaluated(at(0, 1.0), 3);
+        (1..=9).for_each(|i| later.reward("policy_gradient", 100 + i, i as f64));
+        assert_eq!(later.evaluated(at(100, 0.5), 3), None);
         // Nothing was rewarded in between.
         let mut idle = RewardWatch::default();
         idle.evaluated(at(0, 1.0), 3);

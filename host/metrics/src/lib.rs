@@ -14,7 +14,7 @@
 //! | CIDEr-D, which coco-caption calls "CIDEr" | [`CiderD`] | `pycocoevalcap` 1.2, ruotianluo/cider | 0..10 |
 //! | CIDEr as first published: no clipping, no length penalty | [`Cider`] | ruotianluo/cider | 0..10 |
 //! | METEOR 1.5, English | [`Meteor`] | `pycocoevalcap` 1.2 (its data comes from there) | 0..1 |
-//! | distinct-n, vocabulary, lengths | [`Diversity`] | | |
+//! | distinct-n, vocabulary, lengths | [`Diversity`], [`Lengths`] | | |
 //! | captions that are no training caption | [`novel_share`] | | 0..1 |
 //! | mBLEU-1..4 of an image's samples | [`mutual_bleu`] | qingzwang/DiversityMetrics | 0..1 |
 //! | self-CIDEr of an image's samples | [`self_cider`] | the formula; [its docs](self_cider) say which CIDEr | 0..1 |

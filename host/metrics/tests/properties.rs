@@ -1,8 +1,8 @@
 //! What holds of any input.
 
 use ekphrasis_metrics::{
-    BleuReferences, BleuStatistics, Cider, CiderD, Diversity, DocumentFrequencies, MetricsError, evaluate,
-    evaluate_text, mutual_bleu, rouge_l, self_cider,
+    BleuReferences, BleuStatistics, Cider, CiderD, Diversity, DocumentFrequencies, Lengths, MetricsError,
+    evaluate, evaluate_text, mutual_bleu, rouge_l, self_cider,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed};
@@ -133,7 +133,7 @@ proptest! {
         for share in [diversity.repeated_trigrams, diversity.distinct_1, diversity.distinct_2] {
             prop_assert!((0.0..=1.0).contains(&share));
         }
-        prop_assert_eq!(diversity.lengths.histogram.iter().sum::<usize>(), captions.len());
+        prop_assert_eq!(Lengths::of(&captions).histogram.iter().sum::<usize>(), captions.len());
     }
 
     #[test]

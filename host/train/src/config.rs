@@ -1,6 +1,6 @@
 //! The config of a run: names and numbers, no logic.
 
-use crate::{Baseline, Phase, Result, Role, TrainError, error::suggestion};
+use crate::{Alarms, Baseline, Phase, Result, Role, TrainError, error::suggestion};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::{
     collections::BTreeMap,
@@ -41,6 +41,9 @@ pub struct Config {
     /// How models are evaluated.
     #[serde(default)]
     pub evaluation: Evaluation,
+    /// When to warn of captions that cheat their reward.
+    #[serde(default)]
+    pub alarms: Alarms,
     /// Seconds between checkpoints.
     #[serde(default = "twenty_seconds")]
     pub checkpoint_seconds: f64,
@@ -184,6 +187,7 @@ impl Config {
         expect(self.evaluation.batch > 0, "evaluation.batch".into(), "expected 1 or more")?;
         expect(self.limits.seconds > 0.0, "limits.seconds".into(), "expected more than 0")?;
         expect(self.limits.memory_mib > 0, "limits.memory_mib".into(), "expected 1 or more")?;
+        self.alarms.check()?;
         for (name, phase) in &self.phases {
             let at = |field: &str| format!("phases.{name}.{field}");
             expect(phase.steps > 0, at("steps"), "expected 1 or more")?;

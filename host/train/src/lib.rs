@@ -3,6 +3,7 @@
 //! This crate knows roles, parameters, graphs and batches. What is optimised, sampled, rewarded and in
 //! which order stands in scripts.
 
+mod alarms;
 mod baseline;
 mod bound;
 mod calls;
@@ -32,6 +33,7 @@ mod step;
 mod weights;
 mod world;
 
+pub use alarms::{Alarm, Alarms, Watch};
 pub use baseline::{MovingAverage, advantages};
 pub use captions::Captions;
 pub use config::{Choice, Config, Evaluation, Limits};

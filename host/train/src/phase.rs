@@ -328,6 +328,9 @@ impl PhaseRun {
         let words =
             captions.rows().iter().map(|r| r.iter().filter(|t| **t != i64::from(Vocabulary::EOS)).count());
         values.push(("length".into(), words.sum::<usize>() as f64 / captions.len().max(1) as f64));
+        values.extend(
+            world.scoring.flaws(&captions).map(|(flaw, share)| (format!("quality.{}", flaw.name()), share)),
+        );
         values.extend(scored.parts);
         let width = if world.fixed_length() { world.sizes.max_length } else { captions.longest() };
         feed.insert("sampled".into(), captions.tensor(width)?);

@@ -1,7 +1,10 @@
 //! What a reward script sees: sampled captions with their pictures and references.
 
-use crate::{Captions, Choice, Result, Role, TrainError, World, calls::RoleCalls, scoring::Prepared};
+use crate::{
+    Captions, Choice, Result, Role, TrainError, World, calls::RoleCalls, error::suggestion, scoring::Prepared,
+};
 use ekphrasis_data::{Split, Vocabulary};
+use ekphrasis_metrics::Flaw;
 use ekphrasis_plugin::{Library, PluginError, RewardBatchView, RewardPlugin};
 use ekphrasis_runtime::DeviceTensor;
 use ekphrasis_script::{
@@ -276,6 +279,15 @@ pub fn class() -> Class<RewardBatch> {
         })
         .method("rouge_l", "(): Tensor", "f32[N]: ROUGE-L of each caption.", |_, b, ()| {
             b.each(|i, r| b.world.scoring.rouge_l(&b.captions, i, r)).map_err(fault)
+        })
+        .method("flaw", "(name: string): Tensor", "f32[N]: 1 for each caption with this flaw, 0 for the others: `repeated_words`, `repeated_bigrams`, `repeated_trigrams`, `no_eos`, `truncated` (ends in a word such as \"a\" or \"on\") or `empty`.", |_, b, name: String| {
+            let flaw = Flaw::from_name(&name).filter(|flaw| *flaw != Flaw::Unknown).ok_or_else(|| {
+                let known = Flaw::ALL.into_iter().filter(|flaw| *flaw != Flaw::Unknown).map(Flaw::name);
+                Fault::new(format!("argument `name`: there is no flaw `{name}`\n{}", suggestion(&name, known)))
+            })?;
+            let has: Vec<f32> =
+                (0..b.captions.len()).map(|i| f32::from(b.world.scoring.has(flaw, &b.captions, i))).collect();
+            DeviceTensor::from_f32(&[has.len()], has).map(Tensor::Eager).map_err(|e| fault(e.into()))
         })
         .method("noise", "(n: integer): Tensor", "f32[n, Z]: standard normal noise for the generator, the same for the same step.", |_, b, n: usize| {
             let z = b.world.noise_size().map_err(fault)?;

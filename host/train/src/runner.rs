@@ -2,14 +2,16 @@
 //! call goes on from its last checkpoint.
 
 use crate::{
-    Captions, Config, Entry, Journal, Phase, Result, Role, RunFolder, SampleRow, SampleSheet, TrainError,
-    World,
+    Captions, Entry, Journal, Phase, Result, Role, RunFolder, SampleRow, SampleSheet, TrainError, World,
+    alarms::Alarm,
+    alarms::Watch,
     checkpoint::{self, Checkpoint, OptimizerTensors, PhasePosition, Position},
     evaluate,
     phase::PhaseRun,
     recorder::{Recorder, WINDOW},
     rollout::Rollout,
 };
+use ekphrasis_metrics::HeldOut;
 use serde_json::{Map, Value, json};
 use std::{collections::BTreeMap, path::PathBuf, rc::Rc, sync::atomic::Ordering, time::Instant};
 
@@ -31,6 +33,7 @@ pub struct Runner {
     pending: Option<Position>,
     global_step: u64,
     evaluator: Option<Rollout>,
+    watch: Watch,
     /// Results by dotted name, as `captioner.cross_entropy.val.cider_d`.
     summary: Map<String, Value>,
     /// Captions of the first pictures of `val`, by label, in the order of evaluation.
@@ -52,7 +55,9 @@ impl Runner {
             (position, tensors) = (Some(p), optimizers);
         }
         let bytes = position.as_ref().map_or(0, |p| p.metrics_bytes);
-        let recorder = Recorder::open(&folder.path().join("metrics.jsonl"), bytes)?;
+        let metrics = folder.path().join("metrics.jsonl");
+        let recorder = Recorder::open(&metrics, bytes)?;
+        let watch = Watch::open(world.config.alarms, &metrics)?;
         Ok(Self {
             world,
             journal,
@@ -63,6 +68,7 @@ impl Runner {
             pending: position,
             global_step: 0,
             evaluator: None,
+            watch,
             summary: Map::new(),
             examples: vec![],
             folder,
@@ -93,7 +99,7 @@ impl Runner {
 
     /// Trains a phase of the config for its steps, with single settings changed.
     pub fn train(&mut self, name: &str, overrides: &Map<String, Value>) -> Result<Value> {
-        let phase = overridden(&self.world.config, name, overrides)?;
+        let phase = self.world.config.phase(name)?.with(name, overrides)?;
         let arguments = json!({ "phase": name, "set": overrides });
         let result = self.durable("train", arguments, |this| this.train_now(name, &phase))?;
         if let Some(step) = result.get("global_step").and_then(Value::as_u64) {
@@ -151,6 +157,9 @@ impl Runner {
                 continue;
             }
             let means = self.recorder.line(name, run.done, self.global_step)?;
+            for alarm in self.watch.line(name, run.done, self.global_step, &means) {
+                self.raise(alarm)?;
+            }
             let tagged: Vec<_> = means.into_iter().map(|(n, v)| (format!("{name}/{n}"), v)).collect();
             world.observe(|o| o.scalars(self.global_step, &tagged));
             let stop = world.stop.load(Ordering::Relaxed);
@@ -178,6 +187,11 @@ impl Runner {
         result["mean"] = Value::Object(means);
         self.phases.insert(name.to_owned(), run);
         Ok(result)
+    }
+
+    fn raise(&mut self, alarm: Alarm) -> Result<()> {
+        self.world.note(&alarm.text);
+        self.recorder.append(&alarm.line)
     }
 
     fn save(
@@ -217,6 +231,16 @@ impl Runner {
             for (metric, value) in scores.as_object().into_iter().flatten() {
                 self.summary.insert(format!("captioner.{label}.{split}.{metric}"), value.clone());
             }
+        }
+        // `val` where it is there: what a run is judged by before its end.
+        let held_out = splits.iter().find(|split| *split == "val").or(splits.first());
+        if let Some((split, held_out)) = held_out.and_then(|split| {
+            let number = |name: &str| result["splits"][split][name].as_f64();
+            let spread = (number("cider_d_high")? - number("cider_d_low")?) / 2.0;
+            Some((split, HeldOut { step: self.global_step, score: number("cider_d")?, spread }))
+        }) && let Some(alarm) = self.watch.evaluated(split, held_out)
+        {
+            self.raise(alarm)?;
         }
         let captions = result.get("captions").and_then(Value::as_array).into_iter().flatten();
         let captions = captions.filter_map(|c| c.as_str().map(str::to_owned)).collect();
@@ -328,6 +352,9 @@ impl Runner {
         flat.insert("weights_blake3".into(), json!(checkpoint::hash(&self.world)?));
         flat.insert("peak_memory_bytes".into(), json!(ekphrasis_runtime::peak_memory_bytes()));
         flat.insert("seed".into(), json!(self.world.config.seed));
+        for (phase, name, step) in self.watch.raised() {
+            flat.insert(format!("alarms.{phase}.{name}"), json!(step));
+        }
         let mut nested = Map::new();
         for (name, value) in flat {
             insert(&mut nested, &name, value);
@@ -360,28 +387,5 @@ fn insert(map: &mut Map<String, Value>, name: &str, value: Value) {
                 insert(inner, rest, value);
             }
         }
-    }
-}
-
-/// A phase of the config with settings changed, as `{ steps = 100 }`.
-fn overridden(config: &Config, name: &str, overrides: &Map<String, Value>) -> Result<Phase> {
-    let phase = config.phase(name)?;
-    if overrides.is_empty() {
-        return Ok(phase.clone());
-    }
-    let wrong = |e: String| TrainError::config(format!("train(\"{name}\", ...)"), e);
-    let mut value = serde_json::to_value(phase).map_err(|e| wrong(e.to_string()))?;
-    merge(&mut value, &Value::Object(overrides.clone()));
-    serde_path_to_error::deserialize(value).map_err(|e| wrong(format!("{}: {}", e.path(), e.inner())))
-}
-
-fn merge(into: &mut Value, from: &Value) {
-    match (into, from) {
-        (Value::Object(a), Value::Object(b)) => {
-            for (key, value) in b {
-                merge(a.entry(key).or_insert(Value::Null), value);
-            }
-        }
-        (a, b) => *a = b.clone(),
     }
 }

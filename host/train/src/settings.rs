@@ -1,7 +1,8 @@
 //! The settings of a phase: its loss, its optimisers, its rollouts.
 
-use crate::{Choice, Role};
+use crate::{Choice, Result, Role, TrainError};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// One kind of training that a schedule can ask for.
@@ -41,6 +42,30 @@ pub struct Phase {
     pub sampled_captions: f64,
     /// Steps over which learning rates fall, where the phase is called several times; its own steps otherwise.
     pub horizon: Option<u64>,
+}
+
+impl Phase {
+    /// The phase `name` with settings changed, as `{ steps = 100 }`.
+    pub fn with(&self, name: &str, overrides: &Map<String, Value>) -> Result<Self> {
+        if overrides.is_empty() {
+            return Ok(self.clone());
+        }
+        let wrong = |e: String| TrainError::config(format!("train(\"{name}\", ...)"), e);
+        let mut value = serde_json::to_value(self).map_err(|e| wrong(e.to_string()))?;
+        merge(&mut value, &Value::Object(overrides.clone()));
+        serde_path_to_error::deserialize(value).map_err(|e| wrong(format!("{}: {}", e.path(), e.inner())))
+    }
+}
+
+fn merge(into: &mut Value, from: &Value) {
+    match (into, from) {
+        (Value::Object(a), Value::Object(b)) => {
+            for (key, value) in b {
+                merge(a.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (a, b) => *a = b.clone(),
+    }
 }
 
 /// How batch normalisation behaves in the models that a phase trains.

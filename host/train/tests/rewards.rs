@@ -1,8 +1,9 @@
 //! Every bundled reward scores a real batch, and the compiled one equals its twin in Lua.
 
+use ekphrasis_metrics::Flaw;
 use ekphrasis_runtime::DeviceTensor;
 use ekphrasis_train::{
-    Captions, Choice, Config, Layout, Silent, World, evaluate,
+    Alarms, Captions, Choice, Config, Layout, Silent, World, evaluate,
     reward::{RewardBatch, Source, score},
     start_runtime,
 };
@@ -104,4 +105,48 @@ fn references_of_a_painted_picture_are_the_caption_it_was_painted_from() {
     // Five references dilute the one that is repeated word for word.
     assert!((0..3).all(|i| one[2 * i] > all[2 * i]), "{one:?} {all:?}");
     assert!((one[0] - 10.0).abs() < 1e-4, "{one:?}");
+}
+
+#[test]
+fn captions_by_people_raise_no_alarm_and_flawed_ones_do() {
+    let world = world();
+    let split = world.split("train").unwrap();
+    let ended = |words: &Vec<u32>| words.iter().map(|w| i64::from(*w)).chain([2]).collect();
+    let people = Captions::new(split.examples.iter().flat_map(|e| e.tokens.iter().map(ended)).collect());
+    let limits = Alarms::default();
+    for (flaw, share) in world.scoring.flaws(&people) {
+        assert!(share <= limits.limit(flaw).unwrap() / 2.0, "{flaw:?}: {share}");
+    }
+    // Of six captions one repeats bigrams and trigrams, another too, and one is "a" and no end.
+    let sampled = batch(&world).captions;
+    let share = |flaw| world.scoring.flaws(&sampled).find(|(known, _)| *known == flaw).unwrap().1;
+    for (flaw, expected) in [
+        (Flaw::RepeatedTrigrams, 2.0),
+        (Flaw::NoEos, 1.0),
+        (Flaw::Truncated, 1.0),
+        (Flaw::RepeatedWords, 0.0),
+        (Flaw::Empty, 0.0),
+    ] {
+        assert_eq!(share(flaw), expected / 6.0, "{flaw:?}");
+    }
+    assert!(
+        world.scoring.has(Flaw::Truncated, &sampled, 3) && !world.scoring.has(Flaw::Truncated, &sampled, 2)
+    );
+}
+
+#[test]
+fn scores_of_a_split_say_how_varied_its_captions_are() {
+    let world = world();
+    let split = world.split("train").unwrap();
+    let first = |tokens: &[Vec<u32>]| tokens[0].iter().map(|w| i64::from(*w)).chain([2]).collect();
+    let own = Captions::new(split.examples.iter().map(|e| first(&e.tokens)).collect());
+    let scores = world.scoring.split(&own, &split, &world.data).unwrap();
+    assert_eq!(scores["novel"], 0.0, "captions of the training split");
+    assert!(scores["cider_d_low"] < scores["cider_d"] && scores["cider_d"] < scores["cider_d_high"]);
+    assert!(scores["vocabulary"] > 10.0 && scores["distinct_1"] < scores["distinct_2"], "{scores:?}");
+    // The same words the other way round: nobody wrote that.
+    let reversed = |row: &Vec<i64>| row[..row.len() - 1].iter().rev().copied().chain([2]).collect();
+    let odd = Captions::new(own.rows().iter().map(reversed).collect());
+    let odd = world.scoring.split(&odd, &split, &world.data).unwrap();
+    assert_eq!((odd["novel"], odd["vocabulary"]), (1.0, scores["vocabulary"]));
 }
