@@ -19,6 +19,10 @@ pub struct Case {
     pub known: bool,
     /// Which dimension of the operands is that symbol.
     pub symbol: usize,
+    /// Whether only the first derivative exists.
+    pub once: bool,
+    /// Whether the gradient of some operands is 0 and absent.
+    pub constant: bool,
 }
 
 /// One operand of a [`Case`].
@@ -62,6 +66,8 @@ impl Case {
             dtype: DType::F64,
             known: false,
             symbol: 0,
+            once: false,
+            constant: false,
         }
     }
 
@@ -91,6 +97,18 @@ impl Case {
     /// Runs with known sizes only.
     pub fn known(mut self) -> Self {
         self.known = true;
+        self
+    }
+
+    /// Compares the first derivative only, for want of a second.
+    pub fn once(mut self) -> Self {
+        self.once = true;
+        self
+    }
+
+    /// Lets operands have no gradient where it is 0.
+    pub fn constant(mut self) -> Self {
+        self.constant = true;
         self
     }
 

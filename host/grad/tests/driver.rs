@@ -151,6 +151,51 @@ fn several_outputs_weigh_by_their_seeds() {
     agree(&run(&g, &[grad], &feeds)[0], &expected, DType::F64).unwrap();
 }
 
+/// `mean((|ds/dx| - 1)^2)` or half the mean of `|ds/dx|^2` for the scores of a small network, and its
+/// gradient by the weights: what WGAN-GP (Gulrajani et al. 2017) and R1 (Mescheder et al. 2018) train on.
+#[test]
+fn penalties_on_gradients_train_convolutional_critics() {
+    for wasserstein in [true, false] {
+        let (mut g, mut feeds) = (Graph::new("critic"), vec![]);
+        let single = |g: &mut Graph, feeds: &mut Feeds, name: &str, dims: &[usize]| {
+            let n = dims.iter().product();
+            feeds.push((name.into(), tensor(DType::F32, dims, &numbers(n, 1.4))));
+            g.input(name, DType::F32, dims.iter().map(|d| Dim::from(*d)).collect::<Vec<_>>()).unwrap()
+        };
+        let x = single(&mut g, &mut feeds, "x", &[2, 2, 6, 6]);
+        let w = single(&mut g, &mut feeds, "w", &[3, 2, 4, 4]);
+        let v = single(&mut g, &mut feeds, "v", &[27, 1]);
+        let attrs = [("strides", [2, 2].as_slice().into()), ("pads", [1, 1, 1, 1].as_slice().into())];
+        let h = g.op("Conv", &[x, w], &attrs).unwrap();
+        let h = g.op("Softplus", &[h], &[]).unwrap();
+        let h = g.op("Flatten", &[h], &[]).unwrap();
+        let score = g.matmul(h, v).unwrap();
+        let total = g.reduce_sum(score, &[], false).unwrap();
+        let slope = gradient(&mut g, total, None, &[x]).unwrap()[0].unwrap();
+        let loss = if wasserstein {
+            let axes = g.int_list(&[1, 2, 3]);
+            let norm = g.op("ReduceL2", &[slope, axes], &[("keepdims", false.into())]).unwrap();
+            let off = g.shift(norm, -1.0).unwrap();
+            let square = g.mul(off, off).unwrap();
+            g.reduce_mean(square, &[], false).unwrap()
+        } else {
+            let square = g.reduce_sum_square(slope, &[1, 2, 3], false).unwrap();
+            let mean = g.reduce_mean(square, &[], false).unwrap();
+            g.scale(mean, 0.5).unwrap()
+        };
+        let before = Function::new(&g, &[loss]).unwrap();
+        let grads = gradient(&mut g, loss, None, &[w, v]).unwrap();
+        let grads: Vec<ValueId> = grads.into_iter().map(Option::unwrap).collect();
+        let found = Function::new(&g, &grads).unwrap().run(&feeds).unwrap();
+        for (i, found) in found.iter().enumerate() {
+            let expected = before.difference(&feeds, &[vec![1.0]], i + 1).unwrap();
+            let scale = expected.iter().fold(1.0f64, |m, e| m.max(e.abs()));
+            let part = |v: &[f64]| v.iter().map(|x| x / scale).collect::<Vec<_>>();
+            agree(&part(&values(found)), &part(&expected), DType::F32).unwrap();
+        }
+    }
+}
+
 #[test]
 fn every_missing_rule_is_named() {
     let (mut g, mut feeds) = (Graph::new("odd"), vec![]);

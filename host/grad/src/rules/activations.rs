@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     Case, Ctx, Grads,
-    case::{any, apart, positive, scalar, within},
+    case::{Operand, any, apart, positive, scalar, within},
     context::STEEP,
 };
 use ekphrasis_graph::{AttrsExt, Result, ValueId};
@@ -41,6 +41,8 @@ pub(super) const ROWS: &[Row] = &[
         vec![
             Case::of([apart(&[3, 4]), scalar(-0.7), scalar(0.7)]),
             Case::of([apart(&[3, 4]), within(&[], (-0.75, -0.71))]),
+            Case::of([apart(&[3, 4]), Operand::Absent, within(&[], (0.71, 0.75))]),
+            Case::of([apart(&[3, 4]), within(&[], (-0.75, -0.71)), within(&[], (0.41, 0.45))]),
         ]
     }),
     row("Identity", Broadcast, |c| unary(c, |_, dy| Ok(dy)), one),

@@ -25,6 +25,11 @@ pub(super) const ROWS: &[Row] = &[
             case(&[2, 2, 5, 5], &[3, 2, 2, 2]).ints("pads", &[3, 3, 0, 0]),
             case(&[2, 3, 7], &[4, 3, 3]).ints("strides", &[2]).ints("pads", &[1, 1]),
             case(&[2, 3, 2, 2], &[4, 3, 1, 1]),
+            case(&[2, 2, 5, 5], &[3, 2, 3, 3]).attr("auto_pad", "VALID").ints("strides", &[2, 1]),
+            case(&[2, 4, 8], &[6, 2, 3]).attr("group", 2).ints("dilations", &[2]).ints("pads", &[3, 1]),
+            case(&[2, 2, 3, 4, 3], &[3, 2, 2, 3, 2])
+                .ints("strides", &[1, 2, 1])
+                .ints("pads", &[1, 0, 0, 0, 1, 1]),
         ]
     }),
     row("ConvTranspose", Dense, conv_transpose, || {
@@ -40,6 +45,19 @@ pub(super) const ROWS: &[Row] = &[
             case(&[3, 2, 3, 3], &[2, 2, 2, 2]).ints("dilations", &[2, 2]),
             case(&[3, 2, 3, 3], &[2, 2, 3, 3]).ints("strides", &[2, 2]).attr("auto_pad", "SAME_UPPER"),
             case(&[2, 3, 4], &[3, 2, 3]).ints("strides", &[2]),
+            case(&[3, 2, 3, 3], &[2, 2, 3, 3]).ints("strides", &[2, 2]).attr("auto_pad", "SAME_LOWER"),
+            case(&[3, 2, 3, 3], &[2, 2, 3, 3]).ints("strides", &[2, 1]).attr("auto_pad", "VALID"),
+            case(&[2, 3, 3, 3], &[3, 2, 3, 3]).ints("pads", &[1, 0, 0, 2]).ints("strides", &[2, 3]),
+            case(&[2, 3, 3, 3], &[3, 2, 3, 3]).ints("strides", &[2, 2]).ints("output_shape", &[6, 6]),
+            case(&[2, 4, 4], &[4, 3, 3])
+                .attr("group", 2)
+                .ints("dilations", &[2])
+                .ints("strides", &[3])
+                .ints("pads", &[1, 2])
+                .ints("output_padding", &[2]),
+            case(&[2, 2, 2, 3, 2], &[2, 2, 2, 2, 3])
+                .ints("strides", &[1, 2, 2])
+                .ints("pads", &[0, 1, 0, 1, 0, 1]),
         ]
     }),
 ];

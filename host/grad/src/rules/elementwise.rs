@@ -37,7 +37,10 @@ pub(super) const ROWS: &[Row] = &[
             Case::of([mask(&[3], &[true, false, true]), scalar(0.5), any(&[2, 3])]),
         ]
     }),
-    row("PRelu", Elementwise, prelu, || vec![Case::of([apart(&[2, 3]), positive(&[3])])]),
+    row("PRelu", Elementwise, prelu, || {
+        let slopes: [&[usize]; 4] = [&[3], &[3, 1], &[1], &[2, 3, 3]];
+        slopes.map(|s| Case::of([apart(&[2, 3, 3]), positive(s)])).into()
+    }),
 ];
 
 fn two() -> Vec<Case> {

@@ -3,9 +3,12 @@
 use super::{Kind::Dense, Row, padding, row, scatter};
 use crate::{
     Case, Ctx, Grads,
-    case::{any, apart, ints, list},
+    case::{any, apart, at, ints, list},
 };
-use ekphrasis_graph::{AttrsExt, Result};
+use ekphrasis_graph::{AttrsExt, Result, ValueId};
+
+/// Coordinates below 3 and 4.
+const ROUND: [i64; 24] = [0, 3, 1, 1, 0, 3, 2, 2, 2, 0, -1, 3, 1, 2, 1, 2, 0, 0, 2, 1, 1, 0, 0, 1];
 
 pub(super) const ROWS: &[Row] = &[
     row("Gather", Dense, gather, || {
@@ -26,19 +29,54 @@ pub(super) const ROWS: &[Row] = &[
     row("GatherND", Dense, gather_nd, || {
         vec![
             Case::of([any(&[3, 4]), ints(&[3, 2], &[0, 3, 1, 1, 0, 3])]),
-            Case::of([any(&[3, 4]), ints(&[2, 2, 1], &[0, 2, 2, 1])]),
+            Case::of([any(&[3, 4]), ints(&[2, 2, 1], &[0, 2, 2, -1])]),
+            Case::of([any(&[2, 3, 4]), ints(&[2, 2, 1], &[0, 2, 2, -1])]).attr("batch_dims", 1),
+            Case::of([any(&[2, 3, 4, 2]), ints(&[2, 3, 2, 2], &ROUND)]).attr("batch_dims", 1),
+            Case::of([any(&[2, 3, 4]), ints(&[2, 3, 1], &[3, 1, 1, 0, -1, 2])]).attr("batch_dims", 2),
+            // More rows than a product is used for.
+            Case::of([any(&[2, 130, 2]), ints(&[2, 3, 2], &[129, 1, 5, 0, -1, 1, 0, 0, 7, -1, 0, 0])])
+                .attr("batch_dims", 1)
+                .known(),
         ]
     }),
-    row("ScatterElements", Dense, scatter_elements, || {
-        let at = || ints(&[3, 2], &[0, 3, 1, 2, 2, 0]);
-        let case = || Case::of([any(&[3, 4]), at(), any(&[3, 2])]).attr("axis", 1);
-        vec![case(), case().attr("reduction", "add")]
+    row("ScatterElements", Dense, scattered, || {
+        let places = || ints(&[3, 2], &[0, 3, 1, 2, 2, 0]);
+        let case =
+            |r: &str| Case::of([any(&[3, 4]), places(), any(&[3, 2])]).attr("axis", 1).attr("reduction", r);
+        let twice = || ints(&[3, 3], &[0, 3, 0, 1, -1, 1, 2, 0, 0]);
+        let kinked = |r: &str| {
+            Case::of([apart(&[3, 4]), twice(), apart(&[3, 3])]).attr("axis", -1).attr("reduction", r)
+        };
+        vec![
+            case("none"),
+            case("add"),
+            kinked("add"),
+            kinked("mul"),
+            kinked("max"),
+            kinked("min"),
+            Case::of([any(&[3, 4]), places(), at(&[3, 2], &[0.0, 1.5, -0.7, 0.0, 0.8, 0.4])])
+                .attr("axis", 1)
+                .attr("reduction", "mul"),
+        ]
     }),
-    row("ScatterND", Dense, scatter_nd, || {
-        let case = || Case::of([any(&[3, 4]), ints(&[2, 1], &[2, 0]), any(&[2, 4])]);
-        vec![case(), case().attr("reduction", "add")]
+    row("ScatterND", Dense, scattered, || {
+        let case =
+            |r: &str| Case::of([any(&[3, 4]), ints(&[2, 1], &[2, 0]), any(&[2, 4])]).attr("reduction", r);
+        let kinked = |r: &str| {
+            let twice = ints(&[4, 2], &[0, 3, 1, 1, 0, 3, 2, 0]);
+            Case::of([apart(&[3, 4, 2]), twice, apart(&[4, 2])]).attr("reduction", r)
+        };
+        vec![case("none"), case("add"), kinked("add"), kinked("mul"), kinked("max"), kinked("min")]
     }),
-    row("TopK", Dense, top_k, || vec![Case::of([apart(&[3, 4]), list(&[2])]).attr("axis", 1).outputs(2)]),
+    row("TopK", Dense, top_k, || {
+        let case = || Case::of([apart(&[3, 4]), list(&[2])]).outputs(2);
+        vec![
+            case().attr("axis", 1),
+            case().attr("largest", 0).attr("axis", -1),
+            case().attr("sorted", 0),
+            case().attr("axis", 0),
+        ]
+    }),
 ];
 
 /// Rows are summed back by a one-hot product for small tables and by `ScatterElements` for large ones: for
@@ -72,41 +110,104 @@ fn gather_elements(c: &mut Ctx) -> Result<Grads> {
 }
 
 fn gather_nd(c: &mut Ctx) -> Result<Grads> {
-    if c.attrs().int("batch_dims", 0) != 0 {
-        return Err(c.error("expected batch_dims 0"));
-    }
     let (dy, x, indices) = (c.dy()?, c.x(0)?, c.x(1)?);
+    let batch = usize::try_from(c.attrs().int("batch_dims", 0)).unwrap_or(0);
+    Ok(vec![Some(scatter::slices(c, dy, x, indices, batch)?), None])
+}
+
+/// The elements of `v` that the node's updates go to.
+fn taken(c: &mut Ctx, v: ValueId) -> Result<ValueId> {
+    let (indices, axis) = (c.x(1)?, c.attrs().int("axis", 0));
+    match c.op() {
+        "ScatterND" => c.g.op("GatherND", &[v, indices], &[]),
+        _ => c.g.op("GatherElements", &[v, indices], &[("axis", axis.into())]),
+    }
+}
+
+/// The node with other data and updates.
+fn scatter_into(c: &mut Ctx, data: ValueId, updates: ValueId) -> Result<ValueId> {
+    let (op, attrs, indices) = (c.op().to_owned(), c.attrs().clone(), c.x(1)?);
+    let out = c.g.add_node(&op, &[Some(data), Some(indices), Some(updates)], attrs, 1)?;
+    out.first().copied().ok_or_else(|| c.error("expected an output"))
+}
+
+/// The sum of all updates that go to each element of the data.
+fn summed(c: &mut Ctx, updates: ValueId) -> Result<ValueId> {
+    let (x, indices) = (c.x(0)?, c.x(1)?);
+    if c.op() == "ScatterND" {
+        return scatter::slices(c, updates, x, indices, 0);
+    }
+    let axis = c.axis(c.attrs().int("axis", 0), c.g.rank(x)?) as i64;
     let zeros = c.g.zeros_like(x)?;
-    Ok(vec![Some(scatter::add_slices(c.g, zeros, indices, dy)?), None])
+    scatter::add_elements(c.g, zeros, indices, updates, axis)
 }
 
-/// What the scatter leaves of the data: all of it when it adds, zeros in place of what it replaces.
-fn left_over(c: &mut Ctx) -> Result<Option<ekphrasis_graph::ValueId>> {
-    let (dy, indices, updates) = (c.dy()?, c.x(1)?, c.x(2)?);
-    if !c.wants(0) {
-        return Ok(None);
-    }
-    match c.attrs().text("reduction", "none") {
-        "add" => Ok(Some(dy)),
+fn scattered(c: &mut Ctx) -> Result<Grads> {
+    let (dy, updates) = (c.dy()?, c.x(2)?);
+    let (data, updates) = match c.attrs().text("reduction", "none") {
         "none" => {
-            let (op, attrs, zeros) = (c.op().to_owned(), c.attrs().clone(), c.g.zeros_like(updates)?);
-            Ok(c.g.add_node(&op, &[Some(dy), Some(indices), Some(zeros)], attrs, 1)?.first().copied())
+            let data = match c.wants(0) {
+                true => {
+                    let zeros = c.g.zeros_like(updates)?;
+                    Some(scatter_into(c, dy, zeros)?)
+                }
+                false => None,
+            };
+            (data, taken(c, dy)?)
         }
-        other => Err(c.error(format!("expected reduction none or add, found {other}"))),
-    }
+        "add" => (Some(dy), taken(c, dy)?),
+        "mul" => product(c)?,
+        "max" | "min" => extremum(c)?,
+        other => {
+            return Err(c.error(format!("expected reduction none, add, mul, max or min, found {other}")));
+        }
+    };
+    Ok(vec![data, None, Some(updates)])
 }
 
-fn scatter_elements(c: &mut Ctx) -> Result<Grads> {
-    let (dy, indices, axis) = (c.dy()?, c.x(1)?, c.attrs().int("axis", 0));
-    let data = left_over(c)?;
-    let taken = c.g.op("GatherElements", &[dy, indices], &[("axis", axis.into())])?;
-    Ok(vec![data, None, Some(taken)])
+/// Each update times the others at its place. The first derivative is right at zeros too.
+fn product(c: &mut Ctx) -> Result<(Option<ValueId>, ValueId)> {
+    let (dy, x, updates) = (c.dy()?, c.x(0)?, c.x(2)?);
+    let one = c.g.scalar_like(x, 1.0);
+    let ones = c.g.expand_like(one, x)?;
+    let data = match c.wants(0) {
+        true => {
+            let factor = scatter_into(c, ones, updates)?;
+            Some(c.g.mul(dy, factor)?)
+        }
+        false => None,
+    };
+    // A zero counts as 1 in the product of the others; it goes where there is no other zero.
+    let zero = c.g.scalar_like(updates, 0.0);
+    let zeros = c.g.equal(updates, zero)?;
+    let zeros = c.mask(zeros, updates)?;
+    let safe = c.g.add(updates, zeros)?;
+    let factor = scatter_into(c, ones, safe)?;
+    let factor = c.g.mul(x, factor)?;
+    let all = c.g.mul(dy, factor)?;
+    let all = taken(c, all)?;
+    let others = c.g.div(all, safe)?;
+    let count = summed(c, zeros)?;
+    let count = taken(c, count)?;
+    let alone = c.g.equal(count, zeros)?;
+    let alone = c.mask(alone, updates)?;
+    Ok((data, c.g.mul(others, alone)?))
 }
 
-fn scatter_nd(c: &mut Ctx) -> Result<Grads> {
-    let (dy, indices) = (c.dy()?, c.x(1)?);
-    let data = left_over(c)?;
-    Ok(vec![data, None, Some(c.g.op("GatherND", &[dy, indices], &[])?)])
+/// Equal values share the gradient, so that its total stays 1.
+fn extremum(c: &mut Ctx) -> Result<(Option<ValueId>, ValueId)> {
+    let (dy, x, updates, y) = (c.dy()?, c.x(0)?, c.x(2)?, c.y(0)?);
+    let own = c.g.equal(x, y)?;
+    let own = c.mask(own, x)?;
+    let best = taken(c, y)?;
+    let given = c.g.equal(updates, best)?;
+    let given = c.mask(given, x)?;
+    let ties = summed(c, given)?;
+    let ties = c.g.add(own, ties)?;
+    let share = c.g.div(dy, ties)?;
+    let data = c.g.mul(share, own)?;
+    let share = taken(c, share)?;
+    Ok((Some(data), c.g.mul(share, given)?))
 }
 
 fn top_k(c: &mut Ctx) -> Result<Grads> {

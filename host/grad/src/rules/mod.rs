@@ -5,14 +5,17 @@ mod convolution;
 mod einsum;
 mod elementwise;
 mod gates;
+mod grid_sample;
 mod indexing;
 mod losses;
 mod matrix;
 mod normalise;
+mod norms;
 mod padding;
 mod pooling;
 mod recurrent;
 mod reduce;
+mod resize;
 mod scatter;
 mod shaping;
 mod trigonometry;
@@ -60,7 +63,7 @@ const fn row(
     Row { op, kind, rule, domain }
 }
 
-const FAMILIES: [&[Row]; 15] = [
+const FAMILIES: [&[Row]; 18] = [
     activations::ROWS,
     gates::ROWS,
     trigonometry::ROWS,
@@ -70,11 +73,14 @@ const FAMILIES: [&[Row]; 15] = [
     losses::ROWS,
     reduce::ROWS,
     normalise::ROWS,
+    norms::ROWS,
     shaping::ROWS,
     padding::ROWS,
     indexing::ROWS,
     convolution::ROWS,
     pooling::ROWS,
+    resize::ROWS,
+    grid_sample::ROWS,
     recurrent::ROWS,
 ];
 

@@ -3,7 +3,7 @@
 use super::{Kind::Dense, Row, row};
 use crate::{
     Case, Ctx, Grads,
-    case::{any, ints, list, scalar, within},
+    case::{Operand, any, ints, list, scalar, within},
 };
 use ekphrasis_graph::{AttrsExt, Dim, Result, Shape, ValueId};
 
@@ -33,18 +33,29 @@ pub(super) const ROWS: &[Row] = &[
             Case::of([x(), pads(), within(&[], (0.0, 1.0))]),
             Case::of([x(), pads()]).attr("mode", "edge").known(),
             Case::of([x(), pads()]).attr("mode", "reflect").known(),
+            Case::of([x(), list(&[0, 2, 0, 3])]).attr("mode", "edge"),
+            Case::of([x(), list(&[0, 3, 0, 2])]).attr("mode", "reflect"),
+            Case::of([x(), list(&[2, -1]), Operand::Absent, list(&[1])]).attr("mode", "edge"),
+            Case::of([x(), list(&[-1, 2]), Operand::Absent, list(&[-1])]).attr("mode", "reflect"),
         ]
     }),
-    row("Trilu", Dense, trilu, || {
+    row("Trilu", Dense, itself, || {
         vec![
             Case::of([any(&[2, 3, 4])]),
             Case::of([any(&[3, 3]), ints(&[], &[1])]).attr("upper", 1),
             Case::of([any(&[3, 4]), ints(&[], &[-1])]).attr("upper", 0),
         ]
     }),
+    row("ReverseSequence", Dense, itself, || {
+        let case = |lengths: &[i64], batch: i64| {
+            Case::of([any(&[4, 3, 2]), list(lengths)]).attr("batch_axis", batch).attr("time_axis", 1 - batch)
+        };
+        vec![case(&[2, 4, 1], 1), case(&[3, 1, 2, 2], 0).known()]
+    }),
     row("CumSum", Dense, cumsum, || {
         let case = |r, e| Case::of([any(&[3, 4]), ints(&[], &[1])]).attr("reverse", r).attr("exclusive", e);
-        vec![case(0, 0), case(1, 0), case(0, 1), case(1, 1)]
+        let first = Case::of([any(&[3, 4]), ints(&[], &[-2])]).attr("exclusive", 1);
+        vec![case(0, 0), case(1, 0), case(0, 1), case(1, 1), first]
     }),
 ];
 
@@ -207,11 +218,14 @@ fn fold_borders(c: &mut Ctx, mut dy: ValueId, reflect: bool) -> Result<ValueId> 
         let (Some(before), Some(after)) = (pads.get(i).copied(), pads.get(i + axes.len()).copied()) else {
             return Err(c.error("expected two pads for each axis"));
         };
-        if before.min(after) < 0 {
-            return Err(c.error("expected pads of 0 or more with copied borders"));
+        if (before, after) == (0, 0) {
+            continue;
         }
         let size = c.g.dims(x)?[at].known();
         let size = size.ok_or_else(|| c.error(format!("axis {axis} has no known size")))?;
+        // What is cut off comes back as zeros; borders are copies of what is left.
+        let cut = (before.min(0), after.min(0));
+        let (before, after, size) = (before.max(0), after.max(0), size + cut.0 + cut.1);
         let mut sum = c.g.slice(dy, &[axis], &[before], &[before + size], &[1])?;
         // Where each border begins in dy, its width, and where its elements come from in x.
         let borders = [(0, before, 1), (before + size, after, size - 1 - after)];
@@ -225,7 +239,7 @@ fn fold_borders(c: &mut Ctx, mut dy: ValueId, reflect: bool) -> Result<ValueId> 
             let placed = c.pad(folded, &[(at, source, size - source - width)])?;
             sum = c.g.add(sum, placed)?;
         }
-        dy = sum;
+        dy = c.pad(sum, &[(at, -cut.0, -cut.1)])?;
     }
     Ok(dy)
 }
@@ -243,7 +257,8 @@ fn again(c: &mut Ctx, reverse: bool) -> Result<Grads> {
     Ok(vec![out.first().copied(), None])
 }
 
-fn trilu(c: &mut Ctx) -> Result<Grads> {
+/// The operator is its own transpose.
+fn itself(c: &mut Ctx) -> Result<Grads> {
     again(c, false)
 }
 

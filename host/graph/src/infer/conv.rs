@@ -182,13 +182,16 @@ fn resize(a: &Args) -> Infer<Info> {
         Some(axes) => axes.iter().map(|i| axis(*i, x.len())).collect::<Infer<Vec<_>>>()?,
         None => (0..x.len()).collect(),
     };
-    let stretch = a.attrs.text("keep_aspect_ratio_policy", "stretch") == "stretch";
-    let sizes = a.ints(3).filter(|s| stretch && s.len() == axes.len());
+    let sizes = a.ints(3).filter(|s| s.len() == axes.len()).map(<[Dim]>::to_vec);
+    let sizes = match a.attrs.text("keep_aspect_ratio_policy", "stretch") {
+        "stretch" => sizes,
+        policy => sizes.and_then(|s| same_scale(x, &axes, &s, policy == "not_larger")),
+    };
     let scales = a.get(2).and_then(|v| v.tensor()).and_then(|t| t.to_f32()).filter(|s| s.len() == axes.len());
     let mut out = x.clone();
     for (i, at) in axes.into_iter().enumerate() {
         let d = &x[at];
-        out[at] = match (sizes, &scales) {
+        out[at] = match (&sizes, &scales) {
             (Some(sizes), _) => sizes[i].clone(),
             (None, Some(scales)) => match (d.known(), scales[i]) {
                 (Some(n), s) => Dim::Known((n as f64 * f64::from(s)).floor() as i64),
@@ -199,6 +202,15 @@ fn resize(a: &Args) -> Infer<Info> {
         };
     }
     Ok(Info::new(dtype, out))
+}
+
+/// Sizes that keep the ratio between the axes: one scale for all, the smallest or the largest asked for.
+fn same_scale(x: &[Dim], axes: &[usize], wanted: &[Dim], smallest: bool) -> Option<Shape> {
+    let from = axes.iter().map(|at| x[*at].known()).collect::<Option<Vec<_>>>()?;
+    let to = wanted.iter().map(Dim::known).collect::<Option<Vec<_>>>()?;
+    let scales = from.iter().zip(&to).map(|(n, m)| *m as f32 / *n as f32);
+    let scale = if smallest { scales.fold(f32::MAX, f32::min) } else { scales.fold(0.0, f32::max) };
+    Some(from.into_iter().map(|n| Dim::Known((scale * n as f32).round() as i64)).collect())
 }
 
 fn recurrent(op: &str, a: &Args) -> Infer {

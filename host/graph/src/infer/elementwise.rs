@@ -1,7 +1,10 @@
 //! Elementwise operators, reductions, matrix products and normalisations.
 
 use super::{Args, Infer, Info, axis, broadcast};
-use crate::{AttrsExt, DType, Dim, Shape, dim::show};
+use crate::{
+    AttrsExt, DType, Dim, Shape,
+    dim::{product, show},
+};
 
 pub(super) fn infer(op: &str, a: &Args) -> Infer<Option<Vec<Info>>> {
     Ok(Some(match op {
@@ -87,7 +90,15 @@ pub(super) fn infer(op: &str, a: &Args) -> Infer<Option<Vec<Info>>> {
         }
         "CastLike" => vec![Info::new(a.dtype(1)?, a.shape(0)?.cloned())],
         "ReduceSum" | "ReduceMean" | "ReduceMax" | "ReduceMin" | "ReduceProd" | "ReduceL1" | "ReduceL2"
-        | "ReduceSumSquare" | "ReduceLogSum" | "ReduceLogSumExp" => vec![reduce(a)?],
+        | "ReduceSumSquare" | "ReduceLogSum" | "ReduceLogSumExp" => {
+            let mut info = reduce(a)?;
+            // Sizes that are multiplied stay known.
+            let single = info.shape.as_deref().is_some_and(|s| s.iter().all(|d| d.is(1)));
+            if let (Some(ints), true) = (a.ints(0), op == "ReduceProd" && single) {
+                info.ints = Some(vec![product(ints)]);
+            }
+            vec![info]
+        }
         "ArgMax" | "ArgMin" => vec![arg(a)?],
         "MatMul" => vec![Info::new(a.same_type(0, 1)?, matmul(a)?)],
         "Gemm" => vec![gemm(a)?],

@@ -105,12 +105,61 @@ pub(super) fn modulo(graph: &mut Graph, form: Form) -> Outputs {
     keep(graph, form)
 }
 
-/// The mode `wrap` came with opset 19.
+/// The mode `wrap` came with opset 19: parts of the input joined before and behind it.
 pub(super) fn pad(graph: &mut Graph, form: Form) -> Outputs {
-    match form.attrs.text("mode", "constant") {
-        "wrap" => Err(fail(graph, &form, "the mode `wrap` has no form in opset 18")),
-        _ => keep(graph, form),
+    if form.attrs.text("mode", "constant") != "wrap" {
+        return keep(graph, form);
     }
+    let mut x = need(graph, &form, 0)?;
+    let rank = graph.rank(x)? as i64;
+    let literal = |graph: &Graph, i| {
+        let v = form.inputs.get(i).copied().flatten();
+        v.map(|v| graph.value(v).tensor().and_then(|t| t.as_ints())).map_or(Some(None), |v| v.map(Some))
+    };
+    let (Some(Some(pads)), Some(axes)) = (literal(graph, 1), literal(graph, 3)) else {
+        return Err(fail(graph, &form, "expected literal pads and axes in the mode `wrap`"));
+    };
+    let axes = axes.unwrap_or_else(|| (0..rank).collect());
+    if pads.len() != 2 * axes.len() {
+        return Err(fail(graph, &form, format!("expected {} pads, found {}", 2 * axes.len(), pads.len())));
+    }
+    for (i, axis) in axes.iter().enumerate() {
+        let (before, after) = (pads[i], pads[i + axes.len()]);
+        let at = if *axis < 0 { axis + rank } else { *axis };
+        let size = usize::try_from(at).ok().and_then(|at| graph.dims(x).ok()?.get(at)?.known());
+        // What is cut off is gone before the rest is repeated.
+        if before < 0 || after < 0 {
+            let end = if after < 0 { after } else { i64::MAX };
+            x = graph.slice(x, &[*axis], &[before.min(0).abs()], &[end], &[1])?;
+        }
+        let left = size.map(|n| n + before.min(0) + after.min(0));
+        if left.is_some_and(|n| before.max(after) > n) {
+            let message = format!("pads {before} and {after} of axis {axis} wrap around more than once");
+            return Err(fail(graph, &form, message));
+        }
+        let mut parts = vec![x];
+        if before > 0 {
+            parts.insert(0, graph.slice(x, &[*axis], &[-before], &[i64::MAX], &[1])?);
+        }
+        if after > 0 {
+            parts.push(graph.slice(x, &[*axis], &[0], &[after], &[1])?);
+        }
+        x = graph.concat(&parts, *axis)?;
+    }
+    Ok(vec![Some(x)])
+}
+
+/// In training the mask is an output, used or not: the gradient needs what was drawn.
+pub(super) fn dropout(graph: &mut Graph, mut form: Form) -> Outputs {
+    let mode = form.inputs.get(2).copied().flatten();
+    let off = |v| graph.value(v).tensor().and_then(|t| t.as_scalar()) == Some(0.0);
+    let wanted = form.wanted.len();
+    if mode.is_some_and(|v| !off(v)) {
+        form.wanted = vec![true; 2];
+    }
+    let mut outputs = keep(graph, form)?;
+    outputs.truncate(wanted);
+    Ok(outputs)
 }
 
 /// The accumulation type of narrow floats is not ours to choose.

@@ -220,6 +220,42 @@ fn what_opset_18_cannot_say_is_refused_by_name() {
 }
 
 #[test]
+fn padding_that_wraps_is_joined_of_parts() {
+    let pads = |v: &[i64]| {
+        let p = node("Constant", &[], &["p"], vec![attr("value_ints", Attr::Ints(v.into()))]);
+        let pad = node("Pad", &["x", "p"], &["y"], vec![attr("mode", Attr::Text("wrap".into()))]);
+        model(19, vec![port("x", &["B", "4"])], vec![p, pad])
+    };
+    let g = load(&pads(&[0, 1, 0, 2])).unwrap();
+    assert_eq!((ops(&g), y(&g).as_str()), (vec!["Slice", "Slice", "Concat"], "f32[B, 7]"));
+    let g = load(&pads(&[0, -1, 0, 3])).unwrap();
+    assert_eq!((ops(&g), y(&g).as_str()), (vec!["Slice", "Slice", "Concat"], "f32[B, 6]"));
+    refused(&pads(&[0, 5, 0, 0]), &["wrap around more than once"]);
+    refused(&pads(&[0, 1, 0]), &["expected 4 pads"]);
+}
+
+#[test]
+fn dropout_in_training_gives_its_mask() {
+    for (training, outputs) in [("=true", 2), ("=false", 1), ("input", 2), ("", 1)] {
+        let mut inputs = vec![port("x", &["B", "4"])];
+        let mut nodes = vec![];
+        match training {
+            "input" => inputs.push(port("bool:t", &[])),
+            "" => {}
+            _ => {
+                let value = Tensor::scalar_bool(training == "=true");
+                nodes.push(node("Constant", &[], &["t"], vec![attr("value", value.into())]));
+            }
+        }
+        let of: &[&str] = if training.is_empty() { &["x"] } else { &["x", "", "t"] };
+        nodes.push(node("Dropout", of, &["y"], vec![]));
+        let g = load(&model(18, inputs, nodes)).unwrap();
+        let (_, n) = g.nodes().next().unwrap();
+        assert_eq!((n.outputs.len(), y(&g).as_str()), (outputs, "f32[B, 4]"), "{training}");
+    }
+}
+
+#[test]
 fn defaults_that_changed_are_written_out() {
     let inputs =
         || vec![port("x", &["1", "4", "8", "8"]), port("rois", &["2", "4"]), port("i64:which", &["2"])];
