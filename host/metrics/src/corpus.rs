@@ -6,9 +6,15 @@ use crate::document_frequencies::DocumentFrequencies;
 use crate::error::MetricsError;
 use crate::interner::Interner;
 use crate::ngrams::MAX_ORDER;
+use crate::parallel;
 use crate::rouge::rouge_l;
 use serde::Serialize;
+use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
+
+/// Images that are worth a thread.
+const GRAIN: usize = 64;
 
 /// Scores of a split.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -61,14 +67,18 @@ impl Scores {
 ///
 /// # Errors
 /// If the numbers of hypotheses and images differ, or an image has no reference.
-pub fn evaluate<H: AsRef<[u32]>, R: AsRef<[u32]>>(
+pub fn evaluate<H: AsRef<[u32]> + Sync, R: AsRef<[u32]> + Sync>(
     hypotheses: &[H],
     references: &[Vec<R>],
     frequencies: &Arc<DocumentFrequencies>,
 ) -> Result<Scores, MetricsError> {
     check(hypotheses.len(), references)?;
-    let rouge_l = hypotheses.iter().zip(references).map(|(h, r)| rouge_l(h.as_ref(), r)).collect();
-    Ok(score(hypotheses, references, frequencies, rouge_l))
+    Ok(score(hypotheses.len(), frequencies, |i| {
+        let references: Vec<&[u32]> = references[i].iter().map(AsRef::as_ref).collect();
+        let hypothesis = hypotheses[i].as_ref();
+        let rouge_l = rouge_l(hypothesis, &references);
+        Image { hypothesis, references, rouge_l }
+    }))
 }
 
 /// Scores tokenised text as coco-caption does: words parted by spaces, document frequencies from these
@@ -84,20 +94,64 @@ pub fn evaluate_text<H: AsRef<str>, R: AsRef<str>>(
     references: &[Vec<R>],
 ) -> Result<Scores, MetricsError> {
     check(hypotheses.len(), references)?;
-    let mut interner = Interner::new();
-    let mut split = |part: fn(&mut Interner, &str) -> Vec<u32>| {
-        let hypotheses: Vec<_> = hypotheses.iter().map(|h| part(&mut interner, h.as_ref())).collect();
-        let references: Vec<Vec<_>> = references
-            .iter()
-            .map(|image| image.iter().map(|r| part(&mut interner, r.as_ref())).collect())
-            .collect();
-        (hypotheses, references)
-    };
-    let (hypotheses, references) = split(Interner::space_separated);
-    let rouge_l = hypotheses.iter().zip(&references).map(|(h, r)| rouge_l(h, r)).collect();
-    let (hypotheses, references) = split(Interner::words);
-    let frequencies = Arc::new(DocumentFrequencies::from_references(&references));
-    Ok(score(&hypotheses, &references, &frequencies, rouge_l))
+    let text = Text::new(hypotheses, references);
+    let frequencies = DocumentFrequencies::count(hypotheses.len(), |image, take| {
+        text.references(image).for_each(|caption| take(text.words(caption)));
+    });
+    Ok(score(hypotheses.len(), &Arc::new(frequencies), |image| {
+        let spaced: Vec<&[u32]> = text.references(image).map(|caption| text.spaced(caption)).collect();
+        Image {
+            hypothesis: text.words(text.first[image]),
+            references: text.references(image).map(|caption| text.words(caption)).collect(),
+            rouge_l: rouge_l(text.spaced(text.first[image]), &spaced),
+        }
+    }))
+}
+
+/// A split's captions as ids, image by image: its hypothesis, then its references.
+struct Text {
+    tokens: Vec<u32>,
+    /// Where each caption ends in `tokens`.
+    ends: Vec<usize>,
+    /// Each image's first caption, and the number of captions.
+    first: Vec<usize>,
+    /// The words of ROUGE-L, for the few captions where they are others.
+    spaced: HashMap<usize, Vec<u32>>,
+}
+
+impl Text {
+    fn new<H: AsRef<str>, R: AsRef<str>>(hypotheses: &[H], references: &[Vec<R>]) -> Self {
+        let mut text = Self { tokens: vec![], ends: vec![], first: vec![], spaced: HashMap::new() };
+        let mut interner = Interner::new();
+        let mut push = |text: &mut Self, caption: &str| {
+            if !interner.plain_words(caption, &mut text.tokens) {
+                text.spaced.insert(text.ends.len(), interner.space_separated(caption));
+                text.tokens.extend(interner.words(caption));
+            }
+            text.ends.push(text.tokens.len());
+        };
+        for (hypothesis, references) in hypotheses.iter().zip(references) {
+            text.first.push(text.ends.len());
+            push(&mut text, hypothesis.as_ref());
+            references.iter().for_each(|reference| push(&mut text, reference.as_ref()));
+        }
+        text.first.push(text.ends.len());
+        text
+    }
+
+    /// The captions that are an image's references.
+    fn references(&self, image: usize) -> Range<usize> {
+        self.first[image] + 1..self.first[image + 1]
+    }
+
+    fn words(&self, caption: usize) -> &[u32] {
+        let start = caption.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.tokens[start..self.ends[caption]]
+    }
+
+    fn spaced(&self, caption: usize) -> &[u32] {
+        self.spaced.get(&caption).map_or_else(|| self.words(caption), Vec::as_slice)
+    }
 }
 
 pub(crate) fn check<R>(hypotheses: usize, references: &[Vec<R>]) -> Result<(), MetricsError> {
@@ -110,24 +164,33 @@ pub(crate) fn check<R>(hypotheses: usize, references: &[Vec<R>]) -> Result<(), M
     }
 }
 
-/// Everything but ROUGE-L, which comes in.
-fn score<H: AsRef<[u32]>, R: AsRef<[u32]>>(
-    hypotheses: &[H],
-    references: &[Vec<R>],
+/// An image to be scored.
+struct Image<'a> {
+    hypothesis: &'a [u32],
+    references: Vec<&'a [u32]>,
+    rouge_l: f64,
+}
+
+/// The scores of images, on all cores.
+fn score<'a>(
+    images: usize,
     frequencies: &Arc<DocumentFrequencies>,
-    rouge_l: Vec<f64>,
+    image: impl Fn(usize) -> Image<'a> + Sync,
 ) -> Scores {
-    let cider_d = CiderD::new(Arc::clone(frequencies));
-    let cider = Cider::new(Arc::clone(frequencies));
-    let mut per_image = PerImage { rouge_l, ..PerImage::default() };
+    let (cider_d, cider) = (CiderD::new(Arc::clone(frequencies)), Cider::new(Arc::clone(frequencies)));
+    let each = parallel::each(images, GRAIN, |_: &mut (), i| {
+        let Image { hypothesis, references, rouge_l } = image(i);
+        let prepared = cider_d.prepare(&references);
+        let bleu = BleuStatistics::new(hypothesis, &BleuReferences::new(&references));
+        (cider_d.score(hypothesis, &prepared), cider.score(hypothesis, &prepared), bleu, rouge_l)
+    });
+    let mut per_image = PerImage::default();
     let mut bleu_statistics = BleuStatistics::default();
-    for (hypothesis, references) in hypotheses.iter().zip(references) {
-        let hypothesis = hypothesis.as_ref();
-        let prepared = cider_d.prepare(references);
-        per_image.cider_d.push(cider_d.score(hypothesis, &prepared));
-        per_image.cider.push(cider.score(hypothesis, &prepared));
-        let statistics = BleuStatistics::new(hypothesis, &BleuReferences::new(references));
+    for (cider_d, cider, statistics, rouge_l) in each {
+        per_image.cider_d.push(cider_d);
+        per_image.cider.push(cider);
         per_image.bleu.push(statistics.scores());
+        per_image.rouge_l.push(rouge_l);
         bleu_statistics += statistics;
     }
     Scores {

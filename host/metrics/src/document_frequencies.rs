@@ -3,6 +3,7 @@
 use crate::error::MetricsError;
 use crate::gram_table::GramTable;
 use crate::ngrams::{Gram, MAX_ORDER, counted, pack, push_ngrams, unpack};
+use crate::parallel;
 use serde::{Deserialize, Serialize, Serializer};
 use std::num::NonZeroU32;
 
@@ -32,21 +33,27 @@ struct Entry {
 
 impl DocumentFrequencies {
     /// Counts the references of a split: `images[i][j]` is the j-th reference of the i-th image.
-    pub fn from_references<R: AsRef<[u32]>>(images: &[Vec<R>]) -> Self {
-        let mut frequencies = Self::none(u32::try_from(images.len()).unwrap_or(u32::MAX));
-        let mut mentioned = Vec::new();
-        for n in 1..=MAX_ORDER {
+    pub fn from_references<R: AsRef<[u32]> + Sync>(images: &[Vec<R>]) -> Self {
+        Self::count(images.len(), |i, take| images[i].iter().for_each(|reference| take(reference.as_ref())))
+    }
+
+    /// Counts the n-grams of `images` images; `references` gives those of an image, one after the other. Each
+    /// order is counted by itself, on as many cores as there are orders.
+    pub(crate) fn count(images: usize, references: impl Fn(usize, &mut dyn FnMut(&[u32])) + Sync) -> Self {
+        let counts = parallel::each(MAX_ORDER, 1, |mentioned: &mut Vec<Gram>, order| {
             let mut counts = GramTable::<NonZeroU32>::default();
-            for references in images {
+            for image in 0..images {
                 mentioned.clear();
-                for reference in references {
-                    push_ngrams(reference.as_ref(), n, &mut mentioned);
-                }
+                references(image, &mut |reference| push_ngrams(reference, order + 1, mentioned));
                 mentioned.sort_unstable();
-                for (gram, _) in counted(&mentioned) {
+                for (gram, _) in counted(mentioned) {
                     counts.insert_or_update(gram, NonZeroU32::MIN, |count| *count = count.saturating_add(1));
                 }
             }
+            counts
+        });
+        let mut frequencies = Self::none(u32::try_from(images).unwrap_or(u32::MAX));
+        for (n, counts) in (1..).zip(counts) {
             frequencies.distinct_ngrams += counts.len();
             for (gram, &count) in counts.iter().filter(|(_, count)| count.get() > 1) {
                 frequencies.insert(gram, n, count);

@@ -1,12 +1,13 @@
 //! Words to ids, for metrics on text.
 
+use foldhash::fast::RandomState;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Gives each distinct word an id: 0, 1, 2, ... in order of first appearance.
 #[derive(Debug, Clone, Default)]
 pub struct Interner {
-    ids: HashMap<Arc<str>, u32>,
+    ids: HashMap<Arc<str>, u32, RandomState>,
     words: Vec<Arc<str>>,
 }
 
@@ -42,6 +43,20 @@ impl Interner {
     /// Whether no word is known yet.
     pub fn is_empty(&self) -> bool {
         self.words.is_empty()
+    }
+
+    /// The ids of a caption's words as both [`words`](Self::words) and [`space_separated`](Self::space_separated)
+    /// have them, at the end of `ids`; false, and nothing added, if the two differ.
+    pub(crate) fn plain_words(&mut self, text: &str, ids: &mut Vec<u32>) -> bool {
+        let before = ids.len();
+        for word in text.split(' ') {
+            if word.is_empty() || word.contains(is_python_space) {
+                ids.truncate(before);
+                return false;
+            }
+            ids.push(self.intern(word));
+        }
+        true
     }
 
     /// The ids of a caption's words, split at whitespace as Python's `str.split()` does (which the

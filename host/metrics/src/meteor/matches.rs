@@ -48,11 +48,13 @@ impl Matches {
             coverage.clear();
             coverage.resize(length, 0);
         }
-        self.words(hypothesis, reference, 0, |_, _| true);
-        // Captions that are word for word the same are aligned by nothing else.
+        // Captions that are word for word the same are matched by nothing else, and each word with itself is what
+        // the search would choose: no other way has all words in one chunk.
         if hypothesis.keys == reference.keys {
+            (0..n as u32).for_each(|i| self.push((i, 1), (i, 1), 0));
             return;
         }
+        self.words(hypothesis, reference, 0, |_, _| true);
         if modules >= MeteorModules::ExactStem {
             let stems = |i: usize, j: usize| hypothesis.words[j].stem == reference.words[i].stem;
             self.words(hypothesis, reference, 1, stems);

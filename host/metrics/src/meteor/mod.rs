@@ -22,12 +22,14 @@ pub use paraphrases::ParaphraseTable;
 pub use statistics::MeteorStatistics;
 
 use crate::error::MetricsError;
+use crate::parallel;
 use align::Search;
 use sentence::{Reader, Sentence};
 use std::fmt;
-use std::num::NonZero;
 use std::sync::Arc;
-use std::thread;
+
+/// Captions that are worth a thread.
+const GRAIN: usize = 16;
 
 /// Which matchers METEOR uses. Only with all of them is a score called METEOR.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -137,7 +139,7 @@ impl Meteor {
         R: AsRef<str> + Sync,
     {
         crate::corpus::check(hypotheses.len(), references)?;
-        let statistics = self.each(hypotheses.len(), |search, i| {
+        let statistics = parallel::each(hypotheses.len(), GRAIN, |search, i| {
             self.best(search, hypotheses[i].as_ref(), &self.prepare(&references[i]))
         });
         let mut total = MeteorStatistics::default();
@@ -152,30 +154,8 @@ impl Meteor {
 
     /// Scores captions against prepared references, on all cores: pairs of a caption and its references.
     pub fn scores<H: AsRef<str> + Sync>(&self, pairs: &[(H, &MeteorReferences)]) -> Vec<f64> {
-        self.each(pairs.len(), |search, i| self.best(search, pairs[i].0.as_ref(), pairs[i].1).score())
-    }
-
-    /// `of` each of `count` captions, shared out to all cores in contiguous parts.
-    fn each<T: Send>(&self, count: usize, of: impl Fn(&mut Search, usize) -> T + Sync) -> Vec<T> {
-        let part = |range: std::ops::Range<usize>| {
-            let mut search = Search::default();
-            range.map(|i| of(&mut search, i)).collect::<Vec<T>>()
-        };
-        // A thread pays only for some work.
-        let threads = thread::available_parallelism().map_or(1, NonZero::get).min(count.div_ceil(16)).max(1);
-        let size = count.div_ceil(threads).max(1);
-        thread::scope(|scope| {
-            let part = &part;
-            let start = |first: usize| scope.spawn(move || part(first..count.min(first + size)));
-            let others: Vec<_> = (size..count).step_by(size).map(start).collect();
-            let mut all = part(0..count.min(size));
-            for other in others {
-                match other.join() {
-                    Ok(values) => all.extend(values),
-                    Err(panic) => std::panic::resume_unwind(panic),
-                }
-            }
-            all
+        parallel::each(pairs.len(), GRAIN, |search, i| {
+            self.best(search, pairs[i].0.as_ref(), pairs[i].1).score()
         })
     }
 }

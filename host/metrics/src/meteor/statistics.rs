@@ -65,7 +65,7 @@ impl MeteorStatistics {
     }
 
     /// Words matched in hypothesis and reference.
-    fn matched(&self) -> [u64; 2] {
+    pub(super) fn matched(&self) -> [u64; 2] {
         let all = self.content_matches.iter().chain(&self.function_matches);
         all.fold([0; 2], |sum, of| [sum[0] + of[0], sum[1] + of[1]])
     }

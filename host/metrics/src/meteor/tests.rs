@@ -233,7 +233,32 @@ mod slow {
     }
 }
 
+/// Words matched at most, and with how few chunks then, over all alignments of equal words: the rest of the
+/// reference from `i`, with these words of the hypothesis taken and the last match behind `last`.
+fn brute_force(hypothesis: &[usize], reference: &[usize], taken: u32, last: Option<usize>) -> (usize, usize) {
+    let [word, rest @ ..] = reference else { return (0, 0) };
+    let skip = brute_force(hypothesis, rest, taken, None);
+    let takes = (0..hypothesis.len()).filter(|j| hypothesis[*j] == *word && taken & 1 << j == 0).map(|j| {
+        let (matched, chunks) = brute_force(hypothesis, rest, taken | 1 << j, Some(j));
+        (matched + 1, chunks + usize::from(j == 0 || last != Some(j - 1)))
+    });
+    takes.fold(skip, |best, other| if (other.0, best.1) > (best.0, other.1) { other } else { best })
+}
+
 proptest! {
+    #[test]
+    fn short_captions_are_aligned_as_well_as_can_be(
+        hypothesis in proptest::collection::vec(0usize..4, 0..6),
+        reference in proptest::collection::vec(0usize..4, 0..6),
+    ) {
+        let text = |words: &[usize]| words.iter().map(|w| ["ant", "bee", "cow", "dog"][*w]).collect::<Vec<_>>().join(" ");
+        let meteor = meteor().limited_to(MeteorModules::Exact);
+        let statistics = meteor.statistics(&text(&hypothesis), &meteor.prepare(&[text(&reference)]));
+        let (matched, chunks) = brute_force(&hypothesis, &reference, 0, None);
+        prop_assert_eq!(statistics.matched(), [matched as u64; 2]);
+        prop_assert_eq!(statistics.chunks, chunks as u64);
+    }
+
     #[test]
     fn the_search_is_the_slow_one(
         hypothesis in proptest::collection::vec(0usize..14, 0..80),
