@@ -23,6 +23,16 @@ pub enum MetricsError {
         /// Position of the image in the split, from 0.
         image: usize,
     },
+    /// Embeddings, features or probabilities that no score can be computed from.
+    #[error("{place}: expected {expected}, found {found}")]
+    Vectors {
+        /// Which vectors, and the row at fault, from 0.
+        place: String,
+        /// What should be there.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
     /// Stored document frequencies that contradict themselves.
     #[error(
         "stored document frequencies, {place}: expected {expected}, found {found}\nhint: count them again from the references"
@@ -136,4 +146,14 @@ fn hint_line(hint: &str) -> String {
 
 fn forms() -> String {
     crate::files::FORMS.iter().map(|form| format!("\n  {:<18} {}", form.name, form.example)).collect()
+}
+
+impl MetricsError {
+    pub(crate) fn vectors(
+        place: impl Into<String>,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) -> Self {
+        Self::Vectors { place: place.into(), expected: expected.into(), found: found.into() }
+    }
 }

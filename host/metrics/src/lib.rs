@@ -20,6 +20,12 @@
 //! | self-CIDEr of an image's samples | [`self_cider`] | the formula; [its docs](self_cider) say which CIDEr | 0..1 |
 //! | stutter, missing and truncated ends | [`FlawFinder`] | | 0..1 |
 //! | a reward that is being cheated | [`RewardWatch`] | | |
+//! | CLIPScore, RefCLIPScore, with any encoder | [`clip_scores`], [`ref_clip_scores`] | Hessel et al. 2021 | 0..2.5, 0..1.43 |
+//! | R-precision | [`r_precision`] | Xu et al. 2018 | 0..1 |
+//! | retrieval: recall at 1, 5, 10, median rank | [`retrieval`] | Karpathy's protocol | 0..1 |
+//! | Fréchet distance: FID, if the encoder is Inception's | [`FeatureStatistics`], [`frechet_distance`] | `pytorch-fid` | 0.. |
+//! | kernel distance: KID, likewise | [`kernel_distance`], [`kernel_distance_of_subsets`] | `torchmetrics` | about 0.. |
+//! | Inception Score, likewise | [`inception_score`] | Salimans et al. 2016 | 1..classes |
 //! | truth of (colour, shape) pairs | [`PairWords`], [`Truth`] | | 0..1 |
 //! | confidence intervals, significance of a difference | [`Resampling`] | | |
 //!
@@ -61,6 +67,25 @@
 //! assert!((cider.score(until_eos(&sampled, EOS), &prepared) - 10.0).abs() < 1e-9);
 //! ```
 //!
+//! # Pictures
+//!
+//! Metrics of pictures and of pictures with captions work on what an *encoder* makes of them: rows of
+//! `f32`, one for each picture or caption, with their width. No encoder is part of this crate, so **the
+//! name of the encoder belongs beside each number**: a Fréchet distance is an FID only over the Inception
+//! network that FID is defined with. Rows with NaN, and embeddings of length zero, are errors that name the
+//! row.
+//!
+//! ```
+//! use ekphrasis_metrics::{FeatureStatistics, frechet_distance};
+//!
+//! let (mut real, mut painted) = (FeatureStatistics::new(2), FeatureStatistics::new(2));
+//! real.add("real", &[0.0, 0.0, 2.0, 0.0, 0.0, 2.0])?; // batch by batch
+//! painted.add("painted", &[1.0, 0.0, 3.0, 0.0, 1.0, 2.0])?;
+//! // The same shape, moved by 1.
+//! assert!((frechet_distance(&real, &painted)? - 1.0).abs() < 1e-9);
+//! # Ok::<(), ekphrasis_metrics::MetricsError>(())
+//! ```
+//!
 //! # The end of a caption counts
 //!
 //! Self-critical training as ImageCaptioning.pytorch does it keeps the end-of-sentence token: it is the
@@ -79,6 +104,8 @@ mod eos;
 mod error;
 pub mod files;
 mod gram_table;
+mod image;
+mod image_text;
 mod interner;
 mod meteor;
 mod ngrams;
@@ -89,6 +116,7 @@ mod suite;
 mod texts;
 mod tokenizer;
 mod truth;
+mod vectors;
 
 pub use alarms::{Divergence, Flaw, FlawFinder, HeldOut, RewardWatch, UNFINISHED_ENDS};
 pub use bleu::{BleuReferences, BleuStatistics};
@@ -98,6 +126,13 @@ pub use diversity::{Diversity, Lengths, distinct_n, mutual_bleu, novel_share, se
 pub use document_frequencies::DocumentFrequencies;
 pub use eos::{until_eos, with_eos};
 pub use error::MetricsError;
+pub use image::{
+    ClassScores, FeatureStatistics, KernelDistance, frechet_distance, inception_score, kernel_distance,
+    kernel_distance_of_subsets,
+};
+pub use image_text::{
+    Embeddings, Ranking, Retrieval, Trial, clip_scores, r_precision, ref_clip_scores, retrieval,
+};
 pub use interner::Interner;
 pub use meteor::{
     Meteor, MeteorData, MeteorFiles, MeteorLexicon, MeteorModules, MeteorReferences, MeteorScores,
