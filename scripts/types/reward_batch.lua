@@ -60,6 +60,11 @@ function RewardBatch:bleu(n) end
 ---@return Tensor
 function RewardBatch:rouge_l() end
 
+---f32[N]: 1 for each caption with this flaw, 0 for the others: `repeated_words`, `repeated_bigrams`, `repeated_trigrams`, `no_eos`, `truncated` (ends in a word such as "a" or "on") or `empty`.
+---@param name string
+---@return Tensor
+function RewardBatch:flaw(name) end
+
 ---f32[n, Z]: standard normal noise for the generator, the same for the same step.
 ---@param n integer
 ---@return Tensor
