@@ -31,6 +31,7 @@ struct Inner {
     providers: Providers,
     found: Found,
     threads: usize,
+    offline: bool,
 }
 
 /// There is one for the process: ONNX Runtime cannot be unloaded or configured twice.
@@ -69,7 +70,7 @@ impl Runtime {
             gpu::preload(&found.path);
         }
         let providers = provider::choose(&environment, &config.providers)?;
-        let inner = Inner { environment, providers, found, threads };
+        let inner = Inner { environment, providers, found, threads, offline: config.offline };
         Ok(current.insert(Self(Arc::new(inner))).clone())
     }
 
@@ -101,6 +102,11 @@ impl Runtime {
     /// Threads that work on one operator.
     pub fn threads(&self) -> usize {
         self.0.threads
+    }
+
+    /// Whether the user forbade fetching, ONNX Runtime or anything else.
+    pub fn is_offline(&self) -> bool {
+        self.0.offline
     }
 
     /// The devices that ONNX Runtime sees, as `CPU (Intel)`.

@@ -23,7 +23,12 @@ const CONFIG: &str = r#"
 "#;
 
 fn world() -> Rc<World> {
-    let config = Config::from_table(toml::from_str(CONFIG).unwrap()).unwrap();
+    world_with("")
+}
+
+/// With further tables in the config.
+fn world_with(tables: &str) -> Rc<World> {
+    let config = Config::from_table(toml::from_str(&format!("{CONFIG}\n{tables}")).unwrap()).unwrap();
     let cache = ekphrasis_runtime::Config::default_cache();
     let layout = Layout::find(Path::new(env!("CARGO_MANIFEST_DIR")), cache.clone()).unwrap();
     let runtime = start_runtime(&config, &cache, false, &|_| ()).unwrap();
@@ -69,6 +74,12 @@ fn bundled_rewards_score_and_the_compiled_one_equals_its_twin() {
     assert!(cider[1] < cider[0] && cider[3] < cider[2], "{cider:?}");
     let bleu = rewards("bleu", none.clone()).rewards;
     assert!((bleu[0] - 1.0).abs() < 1e-4, "{bleu:?}");
+    let meteor = rewards("meteor", none.clone()).rewards;
+    assert!(
+        meteor.iter().step_by(2).all(|own| (own - 1.0).abs() < 1e-6),
+        "word for word a reference: {meteor:?}"
+    );
+    assert!([1, 3, 5].iter().all(|i| (0.0..0.9).contains(&meteor[*i])), "{meteor:?}");
     for name in ["similarity", "redescription"] {
         let cosines = rewards(name, none.clone()).rewards;
         assert!(cosines.iter().all(|c| c.abs() <= 1.0 + 1e-5), "{name}: {cosines:?}");
@@ -104,4 +115,18 @@ fn references_of_a_painted_picture_are_the_caption_it_was_painted_from() {
     // Five references dilute the one that is repeated word for word.
     assert!((0..3).all(|i| one[2 * i] > all[2 * i]), "{one:?} {all:?}");
     assert!((one[0] - 10.0).abs() < 1e-4, "{one:?}");
+}
+
+#[test]
+fn evaluation_has_meteor_where_the_config_asks() {
+    let scores = |world: &World| {
+        let split = world.split("val").unwrap();
+        let own =
+            |e: &ekphrasis_data::Example| e.tokens[0].iter().map(|t| i64::from(*t)).chain([2]).collect();
+        let captions = Captions::new(split.examples.iter().map(own).collect());
+        world.scores(&captions, &split).unwrap()
+    };
+    assert!(!scores(&world()).contains_key("meteor"));
+    let asking = scores(&world_with("[evaluation]\nmeteor = true"));
+    assert!((asking["meteor"] - 1.0).abs() < 1e-9, "{asking:?}");
 }
