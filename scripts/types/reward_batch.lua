@@ -65,6 +65,10 @@ function RewardBatch:rouge_l() end
 ---@return Tensor
 function RewardBatch:flaw(name) end
 
+---f32[N]: METEOR 1.5 (0 to 1) of each caption. Its data are fetched at the first use (104 MB, once), or taken from EKPHRASIS_METEOR.
+---@return Tensor
+function RewardBatch:meteor() end
+
 ---f32[n, Z]: standard normal noise for the generator, the same for the same step.
 ---@param n integer
 ---@return Tensor

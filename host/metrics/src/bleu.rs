@@ -22,7 +22,9 @@ pub struct BleuReferences {
 impl BleuReferences {
     /// Counts the n-grams of one image's references.
     pub fn new<R: AsRef<[u32]>>(references: &[R]) -> Self {
-        let mut max_counts: [GramTable<NonZeroU32>; MAX_ORDER] = Default::default();
+        let room = references.iter().map(|reference| reference.as_ref().len()).sum();
+        let mut max_counts: [GramTable<NonZeroU32>; MAX_ORDER] =
+            std::array::from_fn(|_| GramTable::with_room(room));
         let mut grams = Vec::new();
         for reference in references {
             for (n, table) in (1..).zip(&mut max_counts) {

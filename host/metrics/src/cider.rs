@@ -97,10 +97,12 @@ struct Row {
 
 impl PreparedReferences {
     fn new<R: AsRef<[u32]>>(frequencies: Arc<DocumentFrequencies>, references: &[R]) -> Self {
+        let lengths: Vec<usize> = references.iter().map(|reference| reference.as_ref().len()).collect();
+        let room = lengths.iter().sum();
         let mut prepared = Self {
             frequencies,
-            lengths: references.iter().map(|reference| reference.as_ref().len()).collect(),
-            rows: Default::default(),
+            lengths,
+            rows: std::array::from_fn(|_| GramTable::with_room(room)),
             weights: Vec::new(),
             inverse_norms: Default::default(),
         };

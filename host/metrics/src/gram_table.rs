@@ -28,6 +28,15 @@ impl<V> Default for GramTable<V> {
 }
 
 impl<V> GramTable<V> {
+    /// An empty table that need not grow for this many n-grams.
+    pub(crate) fn with_room(grams: usize) -> Self {
+        let mut table = Self::default();
+        if grams > 0 {
+            table.resize((2 * grams).next_power_of_two().max(16));
+        }
+        table
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.len
     }
@@ -80,7 +89,11 @@ impl<V> GramTable<V> {
     }
 
     fn grow(&mut self) {
-        let larger = (2 * self.slots.len()).max(16);
+        self.resize((2 * self.slots.len()).max(16));
+    }
+
+    /// Makes room for `larger` slots, a power of two.
+    fn resize(&mut self, larger: usize) {
         let old = std::mem::take(&mut self.slots);
         self.slots.resize_with(larger, || Slot { gram: 0, value: None });
         for slot in old.into_iter().filter(|slot| slot.value.is_some()) {
@@ -109,6 +122,7 @@ mod tests {
         let mut table = GramTable::<usize>::default();
         let mut map = HashMap::new();
         assert_eq!(table.get(0), None);
+        assert_eq!(GramTable::<usize>::with_room(40).slots.len(), 128, "half full at most");
         for i in 0..5000u128 {
             let gram = i * i % 1009 * ((i % 7) << 61 | 1);
             table.insert_or_update(gram, 1, |n| *n += 1);

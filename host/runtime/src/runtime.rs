@@ -33,6 +33,7 @@ struct Inner {
     providers: Providers,
     found: Found,
     threads: usize,
+    offline: bool,
     blocked: OnceLock<Option<Blocked>>,
 }
 
@@ -72,7 +73,8 @@ impl Runtime {
             gpu::preload(&found.path);
         }
         let providers = provider::choose(&environment, &config.providers)?;
-        let inner = Inner { environment, providers, found, threads, blocked: OnceLock::new() };
+        let (offline, blocked) = (config.offline, OnceLock::new());
+        let inner = Inner { environment, providers, found, threads, offline, blocked };
         Ok(current.insert(Self(Arc::new(inner))).clone())
     }
 
@@ -104,6 +106,11 @@ impl Runtime {
     /// Threads that work on one operator.
     pub fn threads(&self) -> usize {
         self.0.threads
+    }
+
+    /// Whether the user forbade fetching, ONNX Runtime or anything else.
+    pub fn is_offline(&self) -> bool {
+        self.0.offline
     }
 
     /// The devices that ONNX Runtime sees, as `CPU (Intel)`.

@@ -99,12 +99,14 @@ pub struct Evaluation {
     pub batch: usize,
     /// Draws of distractors for R-precision.
     pub draws: usize,
+    /// Whether captions are scored by METEOR too. Its data are fetched at the first use.
+    pub meteor: bool,
 }
 
 impl Default for Evaluation {
     fn default() -> Self {
         let policy = Choice { script: "greedy".into(), params: serde_json::Map::new() };
-        Self { policy, batch: 100, draws: 5 }
+        Self { policy, batch: 100, draws: 5, meteor: false }
     }
 }
 

@@ -15,6 +15,7 @@ pub mod evaluate;
 pub mod files;
 mod journal;
 pub mod loss;
+mod meteor;
 mod model;
 mod noise;
 mod observer;

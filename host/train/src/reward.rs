@@ -94,6 +94,13 @@ impl RewardBatch {
         Ok(Tensor::Eager(DeviceTensor::from_f32(&[scores.len()], scores)?))
     }
 
+    fn meteor(&self) -> Result<Tensor> {
+        let sources: Vec<_> = self.sources.iter().map(|s| (s.index, s.painted_from)).collect();
+        let scores = self.world.meteor_of(&self.captions, &self.split, &sources, self.samples)?;
+        let scores: Vec<f32> = scores.into_iter().map(|s| s as f32).collect();
+        Ok(Tensor::Eager(DeviceTensor::from_f32(&[scores.len()], scores)?))
+    }
+
     fn text(&self, caption: usize) -> String {
         self.world.data.vocabulary.decode(&self.captions.words(caption))
     }
@@ -289,6 +296,12 @@ pub fn class() -> Class<RewardBatch> {
                 (0..b.captions.len()).map(|i| f32::from(b.world.scoring.has(flaw, &b.captions, i))).collect();
             DeviceTensor::from_f32(&[has.len()], has).map(Tensor::Eager).map_err(|e| fault(e.into()))
         })
+        .method_on("meteor", "(): Tensor", "f32[N]: METEOR 1.5 (0 to 1) of each caption. Its data are fetched at the first use (104 MB, once), or taken from EKPHRASIS_METEOR.",
+            |lua, held: mlua::AnyUserData, ()| {
+                let batch = held.borrow::<RewardBatch>()?;
+                // Fetching takes longer than a script may.
+                uncounted(lua, || batch.meteor()).map_err(fault)
+            })
         .method("noise", "(n: integer): Tensor", "f32[n, Z]: standard normal noise for the generator, the same for the same step.", |_, b, n: usize| {
             let z = b.world.noise_size().map_err(fault)?;
             let values = crate::noise::normal(b.seed, "reward", b.step, n * z);

@@ -259,7 +259,7 @@ impl Runner {
                 let words = &self.world.data.vocabulary;
                 shown = (0..captions.len().min(SAMPLES)).map(|i| words.decode(&captions.words(i))).collect();
             }
-            let scores = self.world.scoring.split(&captions, &split, &self.world.data)?;
+            let scores = self.world.scores(&captions, &split)?;
             let tagged: Vec<_> = scores.iter().map(|(n, v)| (format!("{name}/{n}"), *v)).collect();
             self.world.observe(|o| o.scalars(self.global_step, &tagged));
             self.world.note(&format!(

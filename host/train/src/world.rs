@@ -128,6 +128,7 @@ pub struct World {
     pub(crate) compiled: RefCell<HashMap<String, RewardPlugin>>,
     /// Document frequencies and prepared references.
     pub scoring: crate::scoring::Scoring,
+    pub(crate) meteor: RefCell<Option<Rc<crate::meteor::MeteorScoring>>>,
     observer: RefCell<Box<dyn Observer>>,
     /// Set from outside to stop at the next step.
     pub stop: Arc<AtomicBool>,
@@ -183,6 +184,7 @@ impl World {
             chosen: RefCell::default(),
             compiled: RefCell::default(),
             scoring,
+            meteor: RefCell::default(),
             observer: RefCell::new(observer),
             stop,
         }))

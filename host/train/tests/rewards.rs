@@ -24,7 +24,12 @@ const CONFIG: &str = r#"
 "#;
 
 fn world() -> Rc<World> {
-    let config = Config::from_table(toml::from_str(CONFIG).unwrap()).unwrap();
+    world_with("")
+}
+
+/// With further tables in the config.
+fn world_with(tables: &str) -> Rc<World> {
+    let config = Config::from_table(toml::from_str(&format!("{CONFIG}\n{tables}")).unwrap()).unwrap();
     let cache = ekphrasis_runtime::Config::default_cache();
     let layout = Layout::find(Path::new(env!("CARGO_MANIFEST_DIR")), cache.clone()).unwrap();
     let runtime = start_runtime(&config, &cache, false, &|_| ()).unwrap();
@@ -70,6 +75,12 @@ fn bundled_rewards_score_and_the_compiled_one_equals_its_twin() {
     assert!(cider[1] < cider[0] && cider[3] < cider[2], "{cider:?}");
     let bleu = rewards("bleu", none.clone()).rewards;
     assert!((bleu[0] - 1.0).abs() < 1e-4, "{bleu:?}");
+    let meteor = rewards("meteor", none.clone()).rewards;
+    assert!(
+        meteor.iter().step_by(2).all(|own| (own - 1.0).abs() < 1e-6),
+        "word for word a reference: {meteor:?}"
+    );
+    assert!([1, 3, 5].iter().all(|i| (0.0..0.9).contains(&meteor[*i])), "{meteor:?}");
     for name in ["similarity", "redescription"] {
         let cosines = rewards(name, none.clone()).rewards;
         assert!(cosines.iter().all(|c| c.abs() <= 1.0 + 1e-5), "{name}: {cosines:?}");
@@ -149,4 +160,18 @@ fn scores_of_a_split_say_how_varied_its_captions_are() {
     let odd = Captions::new(own.rows().iter().map(reversed).collect());
     let odd = world.scoring.split(&odd, &split, &world.data).unwrap();
     assert_eq!((odd["novel"], odd["vocabulary"]), (1.0, scores["vocabulary"]));
+}
+
+#[test]
+fn evaluation_has_meteor_where_the_config_asks() {
+    let scores = |world: &World| {
+        let split = world.split("val").unwrap();
+        let own =
+            |e: &ekphrasis_data::Example| e.tokens[0].iter().map(|t| i64::from(*t)).chain([2]).collect();
+        let captions = Captions::new(split.examples.iter().map(own).collect());
+        world.scores(&captions, &split).unwrap()
+    };
+    assert!(!scores(&world()).contains_key("meteor"));
+    let asking = scores(&world_with("[evaluation]\nmeteor = true"));
+    assert!((asking["meteor"] - 1.0).abs() < 1e-9, "{asking:?}");
 }

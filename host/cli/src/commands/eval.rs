@@ -43,7 +43,7 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
         context.screen.say(&format!("scoring {name}: {} pictures", split.len()));
         if let Some(rollout) = &mut rollout {
             let captions = evaluate::caption_split(&world, rollout, split)?;
-            let scores = world.scoring.split(&captions, split, &world.data)?;
+            let scores = world.scores(&captions, split)?;
             captioner.insert(name.clone(), json!(scores));
         }
         if painted {
