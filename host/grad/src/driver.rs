@@ -1,7 +1,7 @@
 //! The reverse walk.
 
 use crate::{Ctx, GradError, Missing, Result, broadcast, rules, rules::Kind};
-use ekphrasis_graph::{Graph, Node, NodeId, ValueId};
+use ekphrasis_graph::{AttrsExt, Graph, Node, NodeId, ValueId};
 use std::collections::{HashMap, HashSet};
 
 /// Gradients of `y` with respect to each of `wrt`, as new nodes of the same graph.
@@ -36,11 +36,11 @@ pub fn gradients(
     let roots: Vec<ValueId> = outputs.iter().map(|(y, _)| *y).collect();
     let path = define(graph, &roots, wrt)?;
 
-    let mut found: HashMap<ValueId, ValueId> = HashMap::new();
+    let mut found = Found::new();
     for (y, seed) in outputs {
         let seed = seed_of(graph, *y, *seed)?;
         if path.values.contains(y) {
-            accumulate(graph, &mut found, *y, seed)?;
+            found.entry(*y).or_default().push(seed);
         }
     }
     for id in path.nodes.iter().rev() {
@@ -49,7 +49,7 @@ pub fn gradients(
     }
     let mut result = vec![];
     for w in wrt {
-        let grad = found.get(w).copied();
+        let grad = total(graph, &mut found, *w)?;
         result.push(grad.map(|d| broadcast::dense(graph, d, *w)).transpose()?);
     }
     Ok(result)
@@ -154,29 +154,61 @@ fn seed_of(graph: &mut Graph, y: ValueId, seed: Option<ValueId>) -> Result<Value
     Ok(seed)
 }
 
-fn accumulate(
-    graph: &mut Graph,
-    found: &mut HashMap<ValueId, ValueId>,
-    of: ValueId,
-    grad: ValueId,
-) -> Result<()> {
-    let sum = match found.get(&of) {
-        Some(before) => graph.add(*before, grad)?,
-        None => grad,
-    };
-    found.insert(of, sum);
-    Ok(())
+/// What each value's consumers contributed to its gradient.
+type Found = HashMap<ValueId, Vec<ValueId>>;
+
+/// The gradient of a value once all its consumers have been walked.
+fn total(graph: &mut Graph, found: &mut Found, of: ValueId) -> Result<Option<ValueId>> {
+    let Some(parts) = found.get_mut(&of) else { return Ok(None) };
+    let parts = std::mem::take(parts);
+    let mut rest = joined_products(graph, parts)?.into_iter();
+    let Some(mut sum) = rest.next() else { return Ok(None) };
+    for part in rest {
+        sum = graph.add(sum, part)?;
+    }
+    found.insert(of, vec![sum]);
+    Ok(Some(sum))
+}
+
+/// From so many products `A^T B` on, their sum is taken as one product of all rows.
+const MANY: usize = 4;
+
+/// A weight that is used at every step gets a product `A^T B` from each. Their sum is one product of all
+/// the `A` and all the `B` below each other, which saves as many passes over the weight.
+fn joined_products(graph: &mut Graph, parts: Vec<ValueId>) -> Result<Vec<ValueId>> {
+    let (products, mut rest): (Vec<ValueId>, Vec<ValueId>) =
+        parts.iter().copied().partition(|v| transposed_product(graph, *v).is_some());
+    if products.len() < MANY {
+        return Ok(parts);
+    }
+    let (left, right): (Vec<ValueId>, Vec<ValueId>) =
+        products.iter().filter_map(|v| transposed_product(graph, *v)).unzip();
+    let (left, right) = (graph.concat(&left, 0)?, graph.concat(&right, 0)?);
+    rest.insert(0, graph.op("Gemm", &[left, right], &[("transA", true.into())])?);
+    Ok(rest)
+}
+
+/// The factors of `A^T B`.
+fn transposed_product(graph: &Graph, v: ValueId) -> Option<(ValueId, ValueId)> {
+    let (_, node) = graph.producer(v)?;
+    let plain = node.attrs.int("transA", 0) != 0
+        && node.attrs.int("transB", 0) == 0
+        && node.attrs.float("alpha", 1.0) == 1.0;
+    match *node.inputs.as_slice() {
+        [Some(a), Some(b)] if node.op == "Gemm" && plain => Some((a, b)),
+        _ => None,
+    }
 }
 
 /// Differentiates one node: from the gradients of its outputs to those of its inputs.
-fn step(
-    graph: &mut Graph,
-    node: &Node,
-    active: &HashSet<ValueId>,
-    found: &mut HashMap<ValueId, ValueId>,
-) -> Result<()> {
-    let mut grads: Vec<Option<ValueId>> =
-        node.outputs.iter().map(|o| o.and_then(|o| found.get(&o).copied())).collect();
+fn step(graph: &mut Graph, node: &Node, active: &HashSet<ValueId>, found: &mut Found) -> Result<()> {
+    let mut grads = vec![];
+    for output in &node.outputs {
+        grads.push(match output {
+            Some(output) => total(graph, found, *output)?,
+            None => None,
+        });
+    }
     if grads.iter().all(Option::is_none) {
         return Ok(());
     }
@@ -200,7 +232,7 @@ fn step(
             }
             _ => grad,
         };
-        accumulate(graph, found, input, grad)?;
+        found.entry(input).or_default().push(grad);
     }
     Ok(())
 }

@@ -102,6 +102,31 @@ fn attention_with_symbolic_sizes() {
 }
 
 #[test]
+fn a_weight_of_many_steps_gets_one_product() {
+    let (mut g, mut feeds) = (Graph::new("steps"), vec![]);
+    let w = input(&mut g, &mut feeds, "w", &["3", "3"], &[3, 3]);
+    let x = input(&mut g, &mut feeds, "x", &["B", "3"], &[2, 3]);
+    let mut h = x;
+    for _ in 0..5 {
+        let z = g.matmul(h, w).unwrap();
+        h = g.tanh(z).unwrap();
+    }
+    // A use of another kind adds to it.
+    let square = g.mul(w, w).unwrap();
+    let (a, b) = (g.reduce_sum(h, &[], false).unwrap(), g.reduce_sum(square, &[], false).unwrap());
+    let loss = g.add(a, b).unwrap();
+    let mut g = check(g, loss, &[w, x], &feeds);
+    let grad = gradient(&mut g, loss, None, &[w]).unwrap()[0].unwrap();
+    let needed = g.ancestors(&[grad]);
+    let sums = g.nodes().filter(|(_, n)| {
+        n.op == "Gemm"
+            && n.attrs.contains_key("transA")
+            && n.outputs.iter().flatten().any(|o| needed.contains(o))
+    });
+    assert_eq!(sums.count(), 1);
+}
+
+#[test]
 fn cross_entropy_never_makes_dense_zeros() {
     let (mut g, mut feeds) = (Graph::new("cross entropy"), vec![]);
     let logits = input(&mut g, &mut feeds, "logits", &["B", "T", "5"], &[2, 3, 5]);
@@ -194,6 +219,34 @@ fn penalties_on_gradients_train_convolutional_critics() {
             agree(&part(&values(found)), &part(&expected), DType::F32).unwrap();
         }
     }
+}
+
+#[test]
+fn what_is_not_differentiable_ends_the_way() {
+    let (mut g, mut feeds) = (Graph::new("indices"), vec![]);
+    let x = input(&mut g, &mut feeds, "x", &["B", "4"], &[2, 4]);
+    // Where the maximum is, as a number, as one hot, as a mask, and as 8-bit integers.
+    let best = g.op("ArgMax", &[x], &[("axis", 1.into())]).unwrap();
+    let picked = g.op("GatherElements", &[x, best], &[("axis", 1.into())]).unwrap();
+    let single = g.cast(x, DType::F32).unwrap();
+    let hot = g.op("Hardmax", &[single], &[]).unwrap();
+    let hot = g.cast(hot, DType::F64).unwrap();
+    let zero = g.scalar_like(x, 0.0);
+    let above = g.greater(x, zero).unwrap();
+    let above = g.cast(above, DType::F64).unwrap();
+    let scale = g.constant(Tensor::scalar_f32(0.1));
+    let small = g.op("QuantizeLinear", &[single, scale], &[]).unwrap();
+    let back = g.op("DequantizeLinear", &[small, scale], &[]).unwrap();
+    let back = g.cast(back, DType::F64).unwrap();
+    let sum = g.op("Sum", &[picked, hot, above, back], &[]).unwrap();
+    let loss = g.reduce_sum(sum, &[], false).unwrap();
+    let grad = gradient(&mut g, loss, None, &[x]).unwrap()[0].unwrap();
+    let found = &run(&g, &[grad, hot], &feeds);
+    // Only the value that was picked has a gradient: once for each of its four copies.
+    let expected: Vec<f64> = found[1].iter().map(|h| 4.0 * h).collect();
+    agree(&found[0], &expected, DType::F64).unwrap();
+    let ends = g.reduce_sum(back, &[], false).unwrap();
+    assert_eq!(gradient(&mut g, ends, None, &[x]).unwrap(), [None]);
 }
 
 #[test]

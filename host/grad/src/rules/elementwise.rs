@@ -1,11 +1,16 @@
 //! Elementwise functions of several values. The driver undoes broadcasting.
 
-use super::{Kind::Elementwise, Row, row};
+use super::{
+    Kind::{Definition, Elementwise},
+    Row,
+    gates::one,
+    row,
+};
 use crate::{
     Case, Ctx, Grads,
-    case::{Operand, any, apart, positive, scalar},
+    case::{Operand, any, apart, positive, scalar, short},
 };
-use ekphrasis_graph::{Result, ValueId};
+use ekphrasis_graph::{AttrsExt, Result, ValueId};
 
 pub(super) const ROWS: &[Row] = &[
     row("Add", Elementwise, sum, two),
@@ -35,6 +40,14 @@ pub(super) const ROWS: &[Row] = &[
             Case::of([mask(&[2, 2], &[true, false, false, true]), any(&[2, 2]), any(&[2, 2])]),
             Case::of([mask(&[2, 1], &[true, false]), any(&[3]), any(&[2, 3])]),
             Case::of([mask(&[3], &[true, false, true]), scalar(0.5), any(&[2, 3])]),
+        ]
+    }),
+    row("DequantizeLinear", Definition, dequantize, || {
+        let levels = || short(&[2, 3, 2], &[4, -7, 0, 1, 9, -2, 3, 5, -6, 8, -1, 2]);
+        vec![
+            Case::of([levels(), positive(&[])]).single(),
+            Case::of([levels(), positive(&[3])]).single().known(),
+            Case::of([levels(), positive(&[2])]).attr("axis", -1).single().known(),
         ]
     }),
     row("PRelu", Elementwise, prelu, || {
@@ -202,4 +215,22 @@ fn prelu(c: &mut Ctx) -> Result<Grads> {
         grads[1] = Some(c.g.mul(dy, negative)?);
     }
     Ok(grads)
+}
+
+/// `(x - zero) * scale`, with one number of each for all, or one along an axis.
+fn dequantize(c: &mut Ctx) -> Result<Grads> {
+    let (x, scale) = (c.x(0)?, c.x(1)?);
+    let rank = c.g.rank(x)?;
+    let axis = c.axis(c.attrs().int("axis", 1), rank);
+    let dtype = c.g.value(scale).dtype;
+    let behind: Vec<i64> = (1..(rank - axis.min(rank)) as i64).collect();
+    let along = |c: &mut Ctx, v| if c.g.rank(v)? == 0 { Ok(v) } else { c.g.unsqueeze(v, &behind) };
+    let mut levels = c.g.cast(x, dtype)?;
+    if let Some(zero) = c.input(2) {
+        let zero = c.g.cast(zero, dtype)?;
+        let zero = along(c, zero)?;
+        levels = c.g.sub(levels, zero)?;
+    }
+    let scale = along(c, scale)?;
+    one(c.g.mul(levels, scale)?)
 }

@@ -1,9 +1,14 @@
 //! Taking values by index, and putting them back.
 
-use super::{Kind::Dense, Row, padding, row, scatter};
+use super::{
+    Kind::{Definition, Dense},
+    Row,
+    gates::one,
+    padding, row, scatter,
+};
 use crate::{
     Case, Ctx, Grads,
-    case::{any, apart, at, ints, list},
+    case::{Operand, any, apart, at, ints, list},
 };
 use ekphrasis_graph::{AttrsExt, Result, ValueId};
 
@@ -18,6 +23,14 @@ pub(super) const ROWS: &[Row] = &[
             Case::of([any(&[2, 4]), ints(&[2, 2], &[3, 1, 3, 0])]).attr("axis", -1),
             Case::of([any(&[3, 4]), ints(&[], &[-1])]).attr("axis", 0),
             Case::of([any(&[3, 4]), ints(&[], &[1])]).attr("axis", 1),
+        ]
+    }),
+    row("Compress", Definition, compress, || {
+        let kept = |v: &[bool]| Operand::Bools(vec![v.len()], v.into());
+        vec![
+            Case::of([any(&[2, 3, 2]), kept(&[true, false, true])]).attr("axis", 1),
+            Case::of([any(&[3, 2]), kept(&[false, true])]).attr("axis", 0),
+            Case::of([any(&[2, 3]), kept(&[true, false, true, true])]),
         ]
     }),
     row("GatherElements", Dense, gather_elements, || {
@@ -100,6 +113,21 @@ fn gather(c: &mut Ctx) -> Result<Grads> {
         return Ok(vec![Some(padding::place(c, one, x, &[(axis, *at)])?), None]);
     }
     Ok(vec![Some(scatter::rows(c, dy, x, indices, axis)?), None])
+}
+
+/// Taking where a condition holds is taking by the numbers of these places.
+fn compress(c: &mut Ctx) -> Result<Grads> {
+    let (mut x, condition, line) = (c.x(0)?, c.x(1)?, c.g.int_list(&[-1]));
+    let axis = match c.attrs().contains_key("axis") {
+        true => c.attrs().int("axis", 0),
+        false => {
+            x = c.g.reshape_to(x, line)?;
+            0
+        }
+    };
+    let places = c.g.op("NonZero", &[condition], &[])?;
+    let places = c.g.reshape_to(places, line)?;
+    one(c.g.gather(x, places, axis)?)
 }
 
 fn gather_elements(c: &mut Ctx) -> Result<Grads> {
