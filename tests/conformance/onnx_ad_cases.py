@@ -31,7 +31,7 @@ def main(folder):
         except Exception as error:  # What it does not differentiate is no case.
             refused[type(error).__name__] += 1
             continue
-        common.write(folder, case.name, adjoint.SerializeToString(), {})
+        common.write(folder, case.name, adjoint.SerializeToString(), {}, by="onnx-ad")
     print(f"node tests that onnx-ad does not differentiate: {dict(refused)}")
 
 
