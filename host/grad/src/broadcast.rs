@@ -7,7 +7,9 @@ use ekphrasis_graph::{DType, Dim, Graph, Result, ValueId, product};
 
 /// Expands a broadcast gradient to the shape of `like`; nothing when it is there already.
 pub(crate) fn dense(g: &mut Graph, grad: ValueId, like: ValueId) -> Result<ValueId> {
-    let (Some(have), Some(want)) = (&g.value(grad).shape, &g.value(like).shape) else { return Ok(grad) };
+    let (Some(have), Some(want)) = (&g.value(grad).shape, &g.value(like).shape) else {
+        return g.expand_like(grad, like);
+    };
     let small = have.len() < want.len() || have.iter().zip(want).any(|(h, w)| h.is(1) && !w.is(1));
     if small { g.expand_like(grad, like) } else { Ok(grad) }
 }

@@ -89,7 +89,10 @@ impl Copy {
             let value = graph.value(v);
             let taken = mean == variance || self.running.iter().any(|(name, _)| *name == value.name);
             if !matches!(value.origin, Origin::Initializer(_)) || taken {
-                let message = format!("expected an initializer of its own as `{}`", value.name);
+                let message = format!(
+                    "expected an initializer of its own as `{}`\nhint: PyTorch's older exporter merges equal ones; export with `dynamo=True`",
+                    value.name
+                );
                 return Err(error(&message).into());
             }
         }

@@ -164,12 +164,16 @@ impl Graph {
         if target.is_some() && target == self.value(x).shape {
             return Ok(x);
         }
-        if let Some(list) = target.as_deref().and_then(with_one_unknown) {
+        let empty = target.iter().flatten().any(|d| d.is(0));
+        if let Some(list) = target.as_deref().and_then(with_one_unknown).filter(|_| !empty) {
             let list = self.int_list(&list);
             return self.reshape_to(x, list);
         }
         let shape = self.shape_of(like)?;
-        self.reshape_to(x, shape)
+        match empty {
+            true => self.op("Reshape", &[x, shape], &[("allowzero", 1.into())]),
+            false => self.reshape_to(x, shape),
+        }
     }
 
     /// Reshapes `x` to dimensions of which at most one is not a number, or which are all among

@@ -60,6 +60,21 @@ impl DType {
         Self::ALL.into_iter().find(|d| *d as i32 == number)
     }
 
+    /// The type with this number in ONNX; an error that names the one that it is.
+    pub(crate) fn expect_onnx(number: i32) -> Result<Self, String> {
+        Self::from_onnx(number).ok_or_else(|| {
+            let name = match number {
+                14 | 15 => "complex numbers",
+                17..=20 | 24 => "8-bit floats",
+                21 | 22 => "4-bit integers",
+                23 => "4-bit floats",
+                25 | 26 => "2-bit integers",
+                _ => "an unknown type",
+            };
+            format!("element type {number} ({name}) is not supported")
+        })
+    }
+
     /// Bytes of one element; 0 for text.
     pub fn size(self) -> usize {
         match self {

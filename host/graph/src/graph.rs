@@ -315,15 +315,8 @@ impl Graph {
             op: op.into(),
             message,
         })?;
-        // Integers that follow from shapes alone need no node at run time.
-        if let [info] = infos.as_slice()
-            && info.dtype == DType::I64
-            && let Some(known) =
-                info.ints.as_ref().and_then(|d| d.iter().map(Dim::known).collect::<Option<Vec<_>>>())
-        {
-            let dims =
-                if info.shape.as_ref().is_some_and(Vec::is_empty) { vec![] } else { vec![known.len()] };
-            return Ok(vec![Some(self.constant(Tensor::from_i64(&dims, &known)?))]);
+        if let Some(literal) = self.literal_of(op, inputs, &attrs, &infos)? {
+            return Ok(vec![Some(self.constant(literal))]);
         }
         let mut values = vec![];
         for (i, info) in infos.into_iter().enumerate() {

@@ -18,6 +18,7 @@ mod dim;
 mod dtype;
 mod einsum;
 mod error;
+mod fold;
 mod graph;
 mod infer;
 mod load;

@@ -43,6 +43,8 @@ pub(super) const ROWS: &[Row] = &[
             Case::of([apart(&[3, 4]), within(&[], (-0.75, -0.71))]),
             Case::of([apart(&[3, 4]), Operand::Absent, within(&[], (0.71, 0.75))]),
             Case::of([apart(&[3, 4]), within(&[], (-0.75, -0.71)), within(&[], (0.41, 0.45))]),
+            Case::of([apart(&[3, 4]), within(&[], (-0.75, -0.71)), within(&[], (0.71, 0.75))]),
+            Case::of([apart(&[3, 4]), within(&[], (0.71, 0.75)), within(&[], (-0.75, -0.71))]),
         ]
     }),
     row("Identity", Broadcast, |c| unary(c, |_, dy| Ok(dy)), one),
@@ -202,6 +204,20 @@ fn clip(c: &mut Ctx) -> Result<Grads> {
         if c.wants(i) {
             let bound = c.x(i)?;
             let out = if i == 1 { c.g.less(x, bound)? } else { c.g.greater(x, bound)? };
+            let out = match (c.input(1), c.input(2)) {
+                // A lower bound above the upper one has no say.
+                (Some(low), Some(high)) => {
+                    let crossed = c.g.greater(low, high)?;
+                    match i {
+                        1 => {
+                            let straight = c.g.not(crossed)?;
+                            c.g.op("And", &[out, straight], &[])?
+                        }
+                        _ => c.g.op("Or", &[out, crossed], &[])?,
+                    }
+                }
+                _ => out,
+            };
             let out = c.mask(out, x)?;
             *grad = Some(c.g.mul(dy, out)?);
         }

@@ -23,6 +23,7 @@ pub(super) const ROWS: &[Row] = &[row("Einsum", Definition, einsum, || {
         case("...ij,jk->...ik", &[&[2, 2, 3, 4], &[4, 2]]),
         case("bn,anm,bm->ba", &[&[2, 3], &[4, 3, 2], &[2, 2]]),
         case(" a b c , c d -> d b a ", &[&[2, 3, 4], &[4, 2]]),
+        case("ij,jk->ik", &[&[3, 1], &[4, 2]]),
         case("bijc,bjkc->bikc", &[&[2, 2, 3, 2], &[2, 3, 2, 2]]),
     ]
 })];
@@ -103,7 +104,20 @@ fn sum_out(c: &mut Ctx, term: Term, keep: &[char]) -> Result<Term> {
 
 /// The product of two operands, summed over what `later` does not need.
 fn contract(c: &mut Ctx, a: Term, b: Term, later: &[char]) -> Result<Term> {
-    let with = |other: &Term| [&other.letters, later].concat();
+    // A size of 1 against another one: each side is summed by itself.
+    let single = |c: &Ctx, term: &Term, l: &char| -> Result<bool> {
+        let at = place(term, *l).map(|(value, i)| Ok(c.g.dims(value)?[i].is(1)));
+        at.unwrap_or(Ok(false))
+    };
+    let mut apart = vec![];
+    for l in a.letters.iter().filter(|l| b.letters.contains(l) && !later.contains(l)) {
+        if single(c, &a, l)? != single(c, &b, l)? {
+            apart.push(*l);
+        }
+    }
+    let with = |other: &Term| -> Vec<char> {
+        other.letters.iter().filter(|l| !apart.contains(l)).chain(later).copied().collect()
+    };
     let (keep_a, keep_b) = (with(&b), with(&a));
     let (a, b) = (sum_out(c, a, &keep_a)?, sum_out(c, b, &keep_b)?);
     let both = |l: &&char| a.letters.contains(l) && b.letters.contains(l);

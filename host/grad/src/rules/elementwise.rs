@@ -25,7 +25,10 @@ pub(super) const ROWS: &[Row] = &[
             Case::of([positive(&[2, 3]), any(&[])]),
             Case::of([positive(&[1, 3]), any(&[2, 1])]),
         ];
-        cases.extend([1.0, 2.0, 3.0, 0.5, -1.5].map(|p| Case::of([positive(&[2, 3]), scalar(p)])));
+        // A power of 0 has no slope along its exponent, and one of exponent 0 none along its base.
+        cases.push(Case::of([Operand::Literal(vec![3], vec![0.0, 0.0, 2.0]), positive(&[3])]));
+        cases.push(Case::of([positive(&[3]), Operand::Literal(vec![3], vec![0.0, 2.0, 3.0])]));
+        cases.extend([0.0, 1.0, 2.0, 3.0, 0.5, -1.5].map(|p| Case::of([positive(&[2, 3]), scalar(p)])));
         cases
     }),
     row("Max", Elementwise, extremum, extrema),
@@ -129,11 +132,13 @@ fn pow(c: &mut Ctx) -> Result<Grads> {
     if c.wants(0) {
         let literal = c.g.value(p).tensor().filter(|t| t.dims().is_empty()).and_then(|t| t.as_scalar());
         let factor = match literal {
+            Some(0.0) => c.g.scalar_like(x, 0.0),
             Some(1.0) => c.g.scalar_like(x, 1.0),
             Some(2.0) => c.g.scale(x, 2.0)?,
             _ => {
                 let p = c.g.cast(p, c.g.value(x).dtype)?;
                 let less = c.g.shift(p, -1.0)?;
+                let less = if literal.is_some() { less } else { add_where_zero(c, less, p)? };
                 let power = c.g.pow(x, less)?;
                 c.g.mul(power, p)?
             }
@@ -141,7 +146,8 @@ fn pow(c: &mut Ctx) -> Result<Grads> {
         grads[0] = Some(c.g.mul(dy, factor)?);
     }
     if c.wants(1) {
-        let log = c.g.log(x)?;
+        let base = add_where_zero(c, x, x)?;
+        let log = c.g.log(base)?;
         let t = c.g.mul(y, log)?;
         let t = c.g.mul(dy, t)?;
         let t = c.fit(t, 1)?;
@@ -149,6 +155,14 @@ fn pow(c: &mut Ctx) -> Result<Grads> {
         grads[1] = Some(c.g.cast(t, dtype)?);
     }
     Ok(grads)
+}
+
+/// `x`, and 1 more where `test` is 0: for factors of a product that is 0 there, lest they be infinite.
+fn add_where_zero(c: &mut Ctx, x: ValueId, test: ValueId) -> Result<ValueId> {
+    let zero = c.g.scalar_like(test, 0.0);
+    let at_zero = c.g.equal(test, zero)?;
+    let at_zero = c.mask(at_zero, x)?;
+    c.g.add(x, at_zero)
 }
 
 /// Equal values share the gradient, so that its total stays 1.

@@ -48,6 +48,8 @@ fn layer_norm(c: &mut Ctx) -> Result<Grads> {
     let attrs = c.attrs().clone();
     let fused = c.g.add_node("LayerNormalization", &[Some(x), Some(ones)], attrs, 3)?;
     let [n, _, inv] = *fused.as_slice() else { return Err(c.error("expected three outputs")) };
+    let dtype = c.g.value(x).dtype;
+    let inv = c.g.cast(inv, dtype)?;
 
     let mut grads = vec![None; 3];
     let mut dx = None;
@@ -73,6 +75,7 @@ fn layer_norm(c: &mut Ctx) -> Result<Grads> {
     for (i, grad) in [(1, c.grad(1)), (2, c.grad(2))] {
         let (Some(grad), true) = (grad, c.wants(0)) else { continue };
         let size = c.count(x, inv)?;
+        let grad = c.g.cast(grad, dtype)?;
         let mut t = c.g.div(grad, size)?;
         if i == 2 {
             let square = c.g.mul(inv, inv)?;

@@ -65,7 +65,8 @@ fn along_axis() -> Vec<Case> {
 
 /// Whether the node reduces nothing.
 fn is_noop(c: &Ctx) -> bool {
-    c.input(1).is_none() && c.attrs().int("noop_with_empty_axes", 0) != 0
+    let no_axes = c.input(1).is_none() || matches!(c.literal(1), Ok(Some(axes)) if axes.is_empty());
+    no_axes && c.attrs().int("noop_with_empty_axes", 0) != 0
 }
 
 /// `v`, which has the shape of the output, with the reduced dimensions as 1.

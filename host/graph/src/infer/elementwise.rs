@@ -55,13 +55,26 @@ pub(super) fn infer(op: &str, a: &Args) -> Infer<Option<Vec<Info>>> {
         | "LpNormalization"
         | "MeanVarianceNormalization"
         | "LRN"
-        | "Not"
         | "BitwiseNot"
         | "PRelu" => same(a)?,
         "IsNaN" | "IsInf" => vec![Info::new(DType::Bool, a.shape(0)?.cloned())],
         "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Mod" => vec![binary(op, a)?],
         "Min" | "Max" | "Sum" | "Mean" => vec![variadic(a)?],
-        "And" | "Or" | "Xor" => vec![Info::new(a.same_type(0, 1)?, broadcast_of(a, &[0, 1])?)],
+        "Not" => {
+            let ints = zip_ints(&[a.ints(0)], |v| v[0].known().map(|b| Dim::Known(i64::from(b == 0))));
+            vec![Info { dtype: a.dtype(0)?, shape: a.shape(0)?.cloned(), ints }]
+        }
+        "And" | "Or" | "Xor" => {
+            let ints = zip_ints(&[a.ints(0), a.ints(1)], |v| {
+                let (p, q) = (v[0].known()?, v[1].known()?);
+                Some(Dim::Known(match op {
+                    "And" => p & q,
+                    "Or" => p | q,
+                    _ => p ^ q,
+                }))
+            });
+            vec![Info { dtype: a.same_type(0, 1)?, shape: broadcast_of(a, &[0, 1])?, ints }]
+        }
         "Equal" | "Less" | "Greater" | "LessOrEqual" | "GreaterOrEqual" => {
             a.same_type(0, 1)?;
             let ints =
@@ -78,9 +91,7 @@ pub(super) fn infer(op: &str, a: &Args) -> Infer<Option<Vec<Info>>> {
             vec![Info { dtype: a.same_type(1, 2)?, shape: broadcast_of(a, &[0, 1, 2])?, ints }]
         }
         "Cast" => {
-            let to = i32::try_from(a.attrs.int("to", 1)).ok().and_then(DType::from_onnx);
-            let to = to
-                .ok_or_else(|| format!("expected a known type to cast to, found {}", a.attrs.int("to", 1)))?;
+            let to = DType::expect_onnx(i32::try_from(a.attrs.int("to", 1)).unwrap_or_default())?;
             let whole = matches!(to, DType::I64 | DType::I32);
             vec![Info {
                 dtype: to,
@@ -148,6 +159,13 @@ fn binary(op: &str, a: &Args) -> Infer<Info> {
                 "Div" => p
                     .div_exact(q)
                     .or_else(|| p.known().zip(q.known()).and_then(|(p, q)| p.checked_div(q)).map(Dim::Known)),
+                "Mod" if p == q => Some(Dim::Known(0)),
+                // Of positive numbers, so that the two meanings of a remainder agree.
+                "Mod" => p
+                    .known()
+                    .zip(q.known())
+                    .filter(|(p, q)| *p >= 0 && *q > 0)
+                    .map(|(p, q)| Dim::Known(p % q)),
                 _ => None,
             }
         });
@@ -195,7 +213,10 @@ fn reduce(a: &Args) -> Infer<Info> {
     let (dtype, keep) = (a.dtype(0)?, a.attrs.int("keepdims", 1) != 0);
     let Some(shape) = a.shape(0)? else { return Ok(Info::new(dtype, None)) };
     let axes = match (a.get(1), a.numbers(1)) {
-        (None, _) if a.attrs.int("noop_with_empty_axes", 0) != 0 => {
+        (_, axes)
+            if (a.get(1).is_none() || axes.as_ref().is_some_and(Vec::is_empty))
+                && a.attrs.int("noop_with_empty_axes", 0) != 0 =>
+        {
             return Ok(Info::new(dtype, shape.clone()));
         }
         (None, _) => (0..shape.len()).collect(),
@@ -277,6 +298,8 @@ fn layer_norm(a: &Args) -> Infer {
         }
         None => None,
     };
-    let stat: Info = Info::new(x.dtype, stat);
+    // `stash_type` is f32 unless it says otherwise, whatever the operand is.
+    let stash = i32::try_from(a.attrs.int("stash_type", 1)).ok().and_then(DType::from_onnx);
+    let stat: Info = Info::new(stash.unwrap_or(DType::F32), stat);
     Ok(vec![Info::new(x.dtype, x.shape.clone()), stat.clone(), stat])
 }

@@ -1,6 +1,6 @@
 //! Operators that move elements without computing: reshape, transpose, concat, slice, pad.
 
-use super::{Args, Infer, Info, axis, broadcast, div_ceil};
+use super::{Args, Infer, Info, MAX_INTS, axis, broadcast, div_ceil};
 use crate::{Attr, AttrsExt, DType, Dim, Shape, dim::product, dim::show};
 
 pub(super) fn infer(op: &str, a: &Args) -> Infer<Option<Vec<Info>>> {
@@ -199,6 +199,10 @@ fn split(a: &Args) -> Infer {
     let at = axis(a.attrs.int("axis", 0), shape.len())?;
     let sizes: Vec<Dim> = match a.ints(1) {
         Some(sizes) => sizes.to_vec(),
+        // Sizes that come with the data.
+        None if let Some(sizes) = a.get(1) => {
+            (0..a.outputs).map(|i| Dim::symbol(&format!("{}_{i}", sizes.name))).collect()
+        }
         None => match (shape[at].known(), a.outputs as i64) {
             (Some(n), k) if k > 0 => {
                 let each = div_ceil(n, k);
@@ -358,18 +362,23 @@ fn constant_of_shape(a: &Args) -> Infer<Info> {
 fn range(a: &Args) -> Infer<Info> {
     let dtype = a.dtype(0)?;
     let whole = |i: usize| a.ints(i).and_then(|v| v.first().cloned());
+    let mut ints = None;
     let length = match (whole(0), whole(1), whole(2)) {
         (Some(start), Some(end), Some(step)) => match (start.known(), end.known(), step.known()) {
             (Some(s), Some(e), Some(d)) if d != 0 => {
                 let room = e.saturating_sub(s).saturating_add(d - d.signum());
-                Dim::Known(room.checked_div(d).unwrap_or(0).max(0))
+                let n = room.checked_div(d).unwrap_or(0).max(0);
+                if dtype == DType::I64 && n <= MAX_INTS as i64 {
+                    ints = Some((0..n).map(|i| Dim::Known(s.saturating_add(i.saturating_mul(d)))).collect());
+                }
+                Dim::Known(n)
             }
             (_, _, Some(1)) => end.sub(&start),
             _ => Dim::symbol("range"),
         },
         _ => Dim::symbol("range"),
     };
-    Ok(Info::new(dtype, vec![length]))
+    Ok(Info { dtype, shape: Some(vec![length]), ints })
 }
 
 fn blocks(op: &str, a: &Args) -> Infer<Info> {

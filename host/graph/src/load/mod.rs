@@ -7,6 +7,7 @@
 
 mod function;
 mod order;
+mod sequence;
 mod tensor;
 
 use crate::{
@@ -72,7 +73,9 @@ fn read(mut model: proto::ModelProto, path: &Path, folder: Option<&Path>) -> Ste
             model.ir_version
         ));
     };
+    let other = model.opset_import.iter().any(|o| !o.domain.is_empty()).then_some(crate::OPSET);
     let opset = function::opset(&model.opset_import)
+        .or(other)
         .ok_or("expected an opset of the default domain, found none\nhint: is this a whole ONNX model?")?;
     upgrade::check_opset(opset)?;
     if !source.sparse_initializer.is_empty() {
@@ -83,6 +86,7 @@ fn read(mut model: proto::ModelProto, path: &Path, folder: Option<&Path>) -> Ste
     let mut import = Import {
         graph: Graph::new(name),
         values: HashMap::new(),
+        sequences: HashMap::new(),
         declared: HashMap::new(),
         external: External::new(folder),
     };
@@ -107,6 +111,9 @@ fn read(mut model: proto::ModelProto, path: &Path, folder: Option<&Path>) -> Ste
     }
     for port in &source.output {
         tensor_type(port)?;
+        if import.sequences.contains_key(&port.name) {
+            return Err(format!("output `{}` is a sequence, which is not supported", port.name));
+        }
         let id = import.values.get(&port.name).copied().ok_or_else(|| {
             format!("output `{}` is made by no node, and is no input or initializer", port.name)
         })?;
@@ -135,7 +142,7 @@ fn tensor_type(port: &proto::ValueInfoProto) -> Step<(DType, Option<Shape>)> {
         }
         None => return Err(format!("expected a tensor type for `{name}`, found none")),
     };
-    let dtype = dtype(tensor.elem_type).map_err(|e| format!("`{name}`: {e}"))?;
+    let dtype = DType::expect_onnx(tensor.elem_type).map_err(|e| format!("`{name}`: {e}"))?;
     let Some(shape) = &tensor.shape else { return Ok((dtype, None)) };
     if shape.dim.len() > infer::MAX_RANK {
         return Err(format!(
@@ -157,25 +164,12 @@ fn tensor_type(port: &proto::ValueInfoProto) -> Step<(DType, Option<Shape>)> {
     Ok((dtype, Some(dims.collect())))
 }
 
-/// The element type with this number in ONNX.
-fn dtype(number: i32) -> Step<DType> {
-    DType::from_onnx(number).ok_or_else(|| {
-        let name = match number {
-            14 | 15 => "complex numbers",
-            17..=20 | 24 => "8-bit floats",
-            21 | 22 => "4-bit integers",
-            23 => "4-bit floats",
-            25 | 26 => "2-bit integers",
-            _ => "an unknown type",
-        };
-        format!("element type {number} ({name}) is not supported")
-    })
-}
-
 struct Import<'a> {
     graph: Graph,
     /// Values by their names in the file; several names may mean one value.
     values: HashMap<String, ValueId>,
+    /// Sequences that nodes make, by name.
+    sequences: HashMap<String, Vec<ValueId>>,
     /// What the file says of values that inference may not know.
     declared: HashMap<String, (DType, Option<Shape>)>,
     external: External<'a>,
@@ -207,6 +201,20 @@ impl Import<'_> {
             node.name = format!("{}_{index}", node.op_type);
         }
         let attrs = self.attrs(node.attribute).map_err(|e| format!("{label}: {e}"))?;
+        let known = matches!(node.domain.as_str(), "" | "ai.onnx");
+        if known && sequence::follows(&node.op_type) {
+            let made =
+                self.sequence(&node.op_type, &node.input, &attrs).map_err(|e| format!("{label}: {e}"))?;
+            match (made, node.output.into_iter().next()) {
+                (sequence::Made::Sequence(all), Some(name)) => _ = self.sequences.insert(name, all),
+                (sequence::Made::Tensor(id), Some(name)) => _ = self.values.insert(name, id),
+                _ => {}
+            }
+            return Ok(());
+        }
+        if let Some(name) = node.input.iter().find(|n| self.sequences.contains_key(*n)) {
+            return Err(format!("{label}: `{name}` is a sequence, which only operators on sequences take"));
+        }
         let inputs: Vec<Option<ValueId>> = node.input.iter().map(|n| self.values.get(n).copied()).collect();
         let wanted: Vec<bool> = node.output.iter().map(|n| !n.is_empty()).collect();
         let mark = self.graph.values.len();
@@ -217,6 +225,11 @@ impl Import<'_> {
                 vec![Some(self.graph.constant(tensor))]
             }
             ("", op) => upgrade::add(
+                &mut self.graph,
+                upgrade::Form { name: node.name, op: op.into(), inputs, attrs, wanted, opset },
+            )
+            .map_err(|e| e.to_string())?,
+            (upgrade::TRAINING, op @ ("Adagrad" | "Adam" | "Momentum")) => upgrade::optimizer(
                 &mut self.graph,
                 upgrade::Form { name: node.name, op: op.into(), inputs, attrs, wanted, opset },
             )

@@ -1,6 +1,6 @@
 //! Tensors of a model: their bytes in the file, or in files beside it.
 
-use super::{Step, dtype};
+use super::Step;
 use crate::{DType, Tensor, infer, proto};
 use std::{
     collections::HashMap,
@@ -27,7 +27,7 @@ impl<'a> External<'a> {
 
     /// The tensor, once its shape and its data agree.
     pub fn tensor(&mut self, t: proto::TensorProto) -> Step<Tensor> {
-        let dtype = dtype(t.data_type)?;
+        let dtype = DType::expect_onnx(t.data_type)?;
         if dtype == DType::Text {
             return Err("tensors of text are not supported".into());
         }

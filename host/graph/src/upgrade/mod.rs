@@ -5,6 +5,7 @@
 
 mod attention;
 mod rules;
+mod training;
 
 use crate::{Attrs, AttrsExt, Graph, GraphError, Result, ValueId};
 use std::ops::RangeInclusive;
@@ -47,8 +48,10 @@ const ROWS: &[Row] = &[
     ("GroupNormalization", 18..=20, rules::group_normalization),
     ("GroupNormalization", 21..=i64::MAX, rules::group_normalization_by_channel),
     ("Identity", ALL, rules::identity),
+    ("IsInf", 20..=i64::MAX, rules::is_inf),
     ("Mod", 28..=i64::MAX, rules::modulo),
     ("Pad", 19..=i64::MAX, rules::pad),
+    ("QLinearMatMul", 21..=i64::MAX, rules::quantized_product),
     ("QuantizeLinear", 19..=i64::MAX, rules::quantize),
     ("RMSNormalization", 23..=i64::MAX, rules::rms_normalization),
     ("Range", 27..=i64::MAX, rules::range),
@@ -72,21 +75,13 @@ const ROWS: &[Row] = &[
 
 /// Operators of opset 18 that graphs here cannot hold: subgraphs, sequences, optionals, text.
 const UNSUPPORTED: &[&str] = &[
-    "ConcatFromSequence",
     "If",
     "Loop",
     "Optional",
     "OptionalGetElement",
     "OptionalHasElement",
     "Scan",
-    "SequenceAt",
-    "SequenceConstruct",
-    "SequenceEmpty",
-    "SequenceErase",
-    "SequenceInsert",
-    "SequenceLength",
     "SequenceMap",
-    "SplitToSequence",
     "StringNormalizer",
     "TfIdfVectorizer",
 ];
@@ -277,12 +272,7 @@ pub(crate) fn check_opset(opset: i64) -> Result<(), String> {
 pub(crate) fn add(graph: &mut Graph, form: Form) -> Outputs {
     let row = ROWS.iter().find(|(op, opsets, _)| *op == form.op && opsets.contains(&form.opset));
     if let Some((_, _, rule)) = row {
-        // Nodes that a rule adds are named after the node of the file.
-        let inner = if form.name.is_empty() { String::new() } else { format!("{}/", form.name) };
-        let scope = std::mem::replace(&mut graph.scope, inner);
-        let out = rule(graph, form);
-        graph.scope = scope;
-        return out;
+        return apply(*rule, graph, form);
     }
     let op = form.op.as_str();
     if OPERATORS.binary_search(&op).is_ok() {
@@ -297,6 +287,23 @@ pub(crate) fn add(graph: &mut Graph, form: Form) -> Outputs {
         format!("unknown in opset {}, and so cannot be brought to opset 18", form.opset)
     };
     Err(fail(graph, &form, message))
+}
+
+/// The domain of ONNX's optimisers.
+pub(crate) const TRAINING: &str = "ai.onnx.preview.training";
+
+/// Adds an optimiser of the domain [`TRAINING`] by its definition.
+pub(crate) fn optimizer(graph: &mut Graph, form: Form) -> Outputs {
+    apply(training::optimizer, graph, form)
+}
+
+/// Nodes that a rule adds are named after the node of the file.
+fn apply(rule: Rule, graph: &mut Graph, form: Form) -> Outputs {
+    let inner = if form.name.is_empty() { String::new() } else { format!("{}/", form.name) };
+    let scope = std::mem::replace(&mut graph.scope, inner);
+    let out = rule(graph, form);
+    graph.scope = scope;
+    out
 }
 
 /// The node as it is.

@@ -96,6 +96,24 @@ pub(super) fn quantize(graph: &mut Graph, mut form: Form) -> Outputs {
     keep(graph, form)
 }
 
+/// Narrow floats came with opset 20.
+pub(super) fn is_inf(graph: &mut Graph, mut form: Form) -> Outputs {
+    let x = need(graph, &form, 0)?;
+    if matches!(graph.value(x).dtype, DType::F16 | DType::BF16) {
+        form.inputs[0] = Some(graph.cast(x, DType::F32)?);
+    }
+    keep(graph, form)
+}
+
+/// Scales in narrow floats came with opset 21.
+pub(super) fn quantized_product(graph: &mut Graph, mut form: Form) -> Outputs {
+    for i in [1, 4, 6] {
+        let scale = need(graph, &form, i)?;
+        form.inputs[i] = Some(graph.cast(scale, DType::F32)?);
+    }
+    keep(graph, form)
+}
+
 /// Floats with the sign of the divisor came with opset 28.
 pub(super) fn modulo(graph: &mut Graph, form: Form) -> Outputs {
     let x = need(graph, &form, 0)?;
