@@ -143,3 +143,16 @@ fn every_case_gives_what_the_specification_says() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// Remainders have the sign of the divisor, as the specification says of integers.
+#[test]
+fn remainders_of_known_integers() {
+    let mut g = crate::Graph::new("mod");
+    let mut rest = |a: i64, b: i64| {
+        let (a, b) = (g.int_list(&[a]), g.int_list(&[b]));
+        let y = g.op("Mod", &[a, b], &[]).unwrap();
+        g.value(y).ints.as_ref().and_then(|ints| ints[0].known())
+    };
+    assert_eq!([rest(5, 3), rest(-5, 3), rest(5, -3), rest(-5, -3)], [2, 1, -1, -2].map(Some));
+    assert_eq!([rest(5, 0), rest(i64::MIN, -1)], [None, None]);
+}

@@ -41,6 +41,7 @@ const ROWS: &[Row] = &[
     ("CastLike", 15..=i64::MAX, rules::cast_like),
     ("DFT", 20..=i64::MAX, rules::refuse),
     ("DequantizeLinear", 19..=i64::MAX, rules::quantize),
+    ("Dropout", ALL, rules::dropout),
     ("Gelu", 20..=i64::MAX, rules::gelu),
     ("GridSample", 20..=i64::MAX, rules::grid_sample),
     ("GroupNormalization", 18..=20, rules::group_normalization),
@@ -71,21 +72,13 @@ const ROWS: &[Row] = &[
 
 /// Operators of opset 18 that graphs here cannot hold: subgraphs, sequences, optionals, text.
 const UNSUPPORTED: &[&str] = &[
-    "ConcatFromSequence",
     "If",
     "Loop",
     "Optional",
     "OptionalGetElement",
     "OptionalHasElement",
     "Scan",
-    "SequenceAt",
-    "SequenceConstruct",
-    "SequenceEmpty",
-    "SequenceErase",
-    "SequenceInsert",
-    "SequenceLength",
     "SequenceMap",
-    "SplitToSequence",
     "StringNormalizer",
     "TfIdfVectorizer",
 ];
