@@ -29,7 +29,7 @@ pub enum Command {
     /// Run a study: many runs that differ in what it varies, compared with statistics
     #[command(long_about = include_str!("../help/study.txt"))]
     Study(study::Args),
-    /// Look at models as graphs, export them as ONNX, differentiate ONNX files
+    /// Look at models as graphs, check, export and differentiate them
     #[command(subcommand, long_about = include_str!("../help/graph.txt"))]
     Graph(graph::Command),
     /// What plugins there are
