@@ -147,7 +147,7 @@ fn every_case_gives_what_the_specification_says() {
 /// Remainders have the sign of the divisor, as the specification says of integers.
 #[test]
 fn remainders_of_known_integers() {
-    let mut g = crate::Graph::new("mod");
+    let mut g = Graph::new("mod");
     let mut rest = |a: i64, b: i64| {
         let (a, b) = (g.int_list(&[a]), g.int_list(&[b]));
         let y = g.op("Mod", &[a, b], &[]).unwrap();

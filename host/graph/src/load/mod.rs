@@ -29,6 +29,9 @@ use tensor::External;
 /// What a step of reading says when it fails; the file is added outside.
 type Step<T> = Result<T, String>;
 
+/// No dimension that fits into a memory is larger; arithmetic on sizes stays exact below it.
+const SIZE_LIMIT: i64 = 1 << 40;
+
 /// The largest protobuf message.
 const FILE_LIMIT: u64 = i32::MAX as u64;
 
@@ -146,6 +149,10 @@ fn tensor_type(port: &proto::ValueInfoProto) -> Step<(DType, Option<Shape>)> {
             infer::MAX_RANK,
             shape.dim.len()
         ));
+    }
+    let huge = |d: &&proto::tensor_shape_proto::Dimension| matches!(d.value, Some(Size::DimValue(n)) if n > SIZE_LIMIT);
+    if let Some(Size::DimValue(n)) = shape.dim.iter().find(huge).and_then(|d| d.value.clone()) {
+        return Err(format!("`{name}`: expected sizes of at most {SIZE_LIMIT}, found {n}"));
     }
     let dims = shape.dim.iter().enumerate().map(|(i, d)| {
         let size = match &d.value {
