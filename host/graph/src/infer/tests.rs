@@ -70,6 +70,13 @@ const CASES: &[Case] = &[
     ("Reshape", "f32[2, 3] =4,2", "", "error: cannot reshape"),
     ("Concat", "f32[B, 2] f32[B, 3]", "axis=0", "error: cannot concatenate"),
     ("Squeeze", "f32[B, 2] =1", "", "error: cannot squeeze"),
+    ("Conv", "f32[1, 1, 8, 8] f32[1, 1, 3, 3]", "kernel_shape=3,2", "error: expected the `kernel_shape`"),
+    (
+        "Conv",
+        "f32[1, 1, 8, 8] f32[1, 1, 3, 3]",
+        "pads=0,0,9999999999,0",
+        "error: expected strides, dilations, pads",
+    ),
     ("Conv", "f32[B, 3, 8, 8] f32[4, 2, 3, 3]", "", "error: 3 channels"),
     ("Conv", "f32[B, 3, 2, 2] f32[4, 3, 3, 3]", "", "error: does not fit"),
     ("Slice", "f32[B] =0 =9 =0 =0", "", "error: step"),
