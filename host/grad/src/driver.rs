@@ -45,7 +45,11 @@ pub fn gradients(
     }
     for id in path.nodes.iter().rev() {
         let node = graph.node(*id).clone();
-        step(graph, &node, &path.values, &mut found)?;
+        // The nodes of a gradient bear the name of the node that it is of, for profiles and errors.
+        let scope = std::mem::replace(&mut graph.scope, format!("grad/{}/", node.name));
+        let done = step(graph, &node, &path.values, &mut found);
+        graph.scope = scope;
+        done?;
     }
     let mut result = vec![];
     for w in wrt {
@@ -61,6 +65,17 @@ pub fn gradients(
 /// When the node cannot be added.
 pub fn stop_gradient(graph: &mut Graph, x: ValueId) -> Result<ValueId> {
     Ok(graph.op(rules::STOP_GRADIENT, &[x], &[])?)
+}
+
+/// Every node between `wrt` and `outputs` that has no rule, in topological order: what
+/// [`GradError::Missing`] would name.
+pub fn missing_rules(graph: &Graph, outputs: &[ValueId], wrt: &[ValueId]) -> Vec<Missing> {
+    missing(graph, &path(graph, outputs, wrt).nodes)
+}
+
+/// The nodes that a gradient of `outputs` by `wrt` goes through.
+pub fn nodes_between(graph: &Graph, outputs: &[ValueId], wrt: &[ValueId]) -> Vec<NodeId> {
+    path(graph, outputs, wrt).nodes
 }
 
 /// The nodes and values that lie between `wrt` and `roots`.
@@ -105,9 +120,13 @@ fn define(graph: &mut Graph, roots: &[ValueId], wrt: &[ValueId]) -> Result<Path>
     }
 }
 
-fn check_rules(graph: &Graph, nodes: &[NodeId]) -> Result<()> {
+fn missing(graph: &Graph, nodes: &[NodeId]) -> Vec<Missing> {
     let without = nodes.iter().map(|id| graph.node(*id)).filter(|n| rules::find(&n.op).is_none());
-    let missing: Vec<Missing> = without.map(|n| Missing { op: n.op.clone(), node: n.name.clone() }).collect();
+    without.map(|n| Missing { op: n.op.clone(), node: n.name.clone() }).collect()
+}
+
+fn check_rules(graph: &Graph, nodes: &[NodeId]) -> Result<()> {
+    let missing = missing(graph, nodes);
     match missing.is_empty() {
         true => Ok(()),
         false => Err(GradError::Missing { graph: graph.name.clone(), missing }),

@@ -26,11 +26,13 @@ mod error;
 pub mod optimizer;
 pub mod rules;
 mod train_mode;
+mod training;
 
 pub use case::{Case, Operand};
 pub use context::{Ctx, Grads};
-pub use driver::{gradient, gradients, stop_gradient};
+pub use driver::{gradient, gradients, missing_rules, nodes_between, stop_gradient};
 pub use error::{GradError, Missing, Result};
 pub use optimizer::{OptimizerInputs, OptimizerKind, OptimizerOutputs, OptimizerSpec, flatten_gradients};
 pub use rules::weight_gradient::{ConvShape, Form, conv_dw_form};
 pub use train_mode::{RunningStatistic, batch_norm_training};
+pub use training::training_step;

@@ -14,6 +14,7 @@
 
 mod attr;
 mod build;
+mod cost;
 mod dim;
 mod dtype;
 mod einsum;
@@ -31,11 +32,13 @@ mod upgrade;
 
 pub use attr::{Attr, Attrs, AttrsExt};
 pub use build::broadcast_shapes;
+pub use cost::multiply_adds;
 pub use dim::{Dim, Shape, product, show as show_shape};
 pub use dtype::DType;
 pub use einsum::Equation;
 pub use error::{GraphError, Result};
 pub use graph::{Graph, Node, NodeId, Origin, Value, ValueId};
+pub use load::FileFacts;
 pub use tensor::Tensor;
 
 /// The opset that graphs are normalised to at import and written in.

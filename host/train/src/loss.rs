@@ -97,8 +97,21 @@ impl LossGraph {
     }
 }
 
-fn fault(error: TrainError) -> mlua::Error {
+pub(crate) fn fault(error: TrainError) -> mlua::Error {
     Fault::new(error.to_string()).into()
+}
+
+/// The gradient of the sum of `y` by `x`; zeros where `y` does not depend on `x`.
+pub(crate) fn gradient(trace: &Trace, y: &Tensor, x: &Tensor) -> mlua::Result<Tensor> {
+    let (y, x) = (y.id_in(trace)?, x.id_in(trace)?);
+    let gradient = trace.with(|graph| -> Result<ValueId> {
+        let total = graph.reduce_sum(y, &[], false)?;
+        match ekphrasis_grad::gradient(graph, total, None, &[x])?.pop().flatten() {
+            Some(id) => Ok(id),
+            None => Ok(graph.zeros_like(x)?),
+        }
+    });
+    Ok(trace.tensor(gradient.map_err(fault)?))
 }
 
 /// The class `LossGraph`.
@@ -147,18 +160,7 @@ pub fn class() -> Class<LossGraph> {
                 "gradient",
                 "(y: Tensor, x: Tensor): Tensor",
                 "The gradient of the sum of y by x, itself differentiable: for R1 and WGAN-GP penalties.",
-                |_, g, (y, x): (Tensor, Tensor)| {
-                    let (y, x) = (y.id_in(&g.loss.trace)?, x.id_in(&g.loss.trace)?);
-                    let gradient = g.loss.trace.with(|graph| -> Result<ValueId> {
-                        let total = graph.reduce_sum(y, &[], false)?;
-                        let mut all = ekphrasis_grad::gradient(graph, total, None, &[x])?;
-                        match all.pop().flatten() {
-                            Some(id) => Ok(id),
-                            None => Ok(graph.zeros_like(x)?),
-                        }
-                    });
-                    Ok(g.loss.trace.tensor(gradient.map_err(fault)?))
-                },
+                |_, g, (y, x): (Tensor, Tensor)| gradient(&g.loss.trace, &y, &x),
             );
     for role in Role::ALL {
         let doc = format!(

@@ -310,6 +310,7 @@ impl World {
 /// Registers what scripts can call.
 pub fn classes(engine: &Engine) -> Result<()> {
     engine.register(loss::class())?;
+    engine.register(crate::file_step::class())?;
     engine.register(reward::class())?;
     engine.register(schedule::class())?;
     Ok(())

@@ -33,7 +33,7 @@ pub enum Command {
     /// Score captions against references with the numbers of coco-caption, and compare two systems
     #[command(long_about = include_str!("../help/score.txt"))]
     Score(score::Args),
-    /// Look at models as graphs, export them as ONNX, differentiate ONNX files
+    /// Look at models as graphs, check, export and differentiate them
     #[command(subcommand, long_about = include_str!("../help/graph.txt"))]
     Graph(graph::Command),
     /// What plugins there are

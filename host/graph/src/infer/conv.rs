@@ -20,6 +20,9 @@ pub(super) fn infer(op: &str, a: &Args) -> Infer<Option<Vec<Info>>> {
     }))
 }
 
+/// No window is larger, so that sums and products of its sizes with those of tensors stay exact.
+const LARGEST: u64 = i32::MAX as u64;
+
 /// Window attributes of a convolution or pooling over `spatial` dimensions.
 struct Window {
     kernel: Vec<i64>,
@@ -35,7 +38,7 @@ impl Window {
         let list = |name: &str, len: usize, default: i64| -> Infer<Vec<i64>> {
             match a.attrs.ints(name) {
                 Some(v) if v.len() == len => Ok(v.to_vec()),
-                Some(v) => Err(format!("expected {len} {name}, found {v:?}")),
+                Some(v) => Err(format!("expected {len} {name}, found {} of them", v.len())),
                 None => Ok(vec![default; len]),
             }
         };
@@ -48,6 +51,12 @@ impl Window {
         };
         if this.strides.iter().chain(&this.dilations).chain(&this.kernel).any(|v| *v < 1) {
             return Err("expected strides, dilations and kernel sizes of 1 or more".into());
+        }
+        let all = this.strides.iter().chain(&this.dilations).chain(&this.kernel).chain(&this.pads);
+        if let Some(wide) = all.clone().find(|v| v.unsigned_abs() > LARGEST) {
+            return Err(format!(
+                "expected strides, dilations, pads and kernel sizes below {LARGEST}, found {wide}"
+            ));
         }
         Ok(this)
     }
@@ -111,6 +120,10 @@ fn conv(a: &Args) -> Infer<Info> {
         ));
     }
     let mut out = vec![x[0].clone(), w[0].clone()];
+    let given = a.attrs.ints("kernel_shape").unwrap_or_default().iter();
+    if let Some((k, d)) = given.zip(&w[2..]).find(|(k, d)| d.known().is_some_and(|d| d != **k)) {
+        return Err(format!("expected the `kernel_shape` of the weight {}, found {k} for {d}", show(w)));
+    }
     let Some(kernel) = kernel_of(w) else {
         out.extend(x[2..].iter().zip(&w[2..]).map(|(d, k)| Dim::symbol(&format!("window({d}, {k})"))));
         return Ok(Info::new(dtype, out));

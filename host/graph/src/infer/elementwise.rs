@@ -156,6 +156,14 @@ fn binary(op: &str, a: &Args) -> Infer<Info> {
                 "Add" => Some(p.add(q)),
                 "Sub" => Some(p.sub(q)),
                 "Mul" => Some(p.mul(q)),
+                // The sign of the divisor, as for all integers.
+                "Mod" if a.attrs.int("fmod", 0) == 0 => {
+                    let (p, q) = p.known().zip(q.known())?;
+                    p.checked_rem(q)
+                        .and_then(|r| r.checked_add(q))
+                        .and_then(|r| r.checked_rem(q))
+                        .map(Dim::Known)
+                }
                 "Div" => p
                     .div_exact(q)
                     .or_else(|| p.known().zip(q.known()).and_then(|(p, q)| p.checked_div(q)).map(Dim::Known)),

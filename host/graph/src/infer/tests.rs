@@ -78,6 +78,13 @@ const CASES: &[Case] = &[
     ("Reshape", "f32[2, 3] =4,2", "", "error: cannot reshape"),
     ("Concat", "f32[B, 2] f32[B, 3]", "axis=0", "error: cannot concatenate"),
     ("Squeeze", "f32[B, 2] =1", "", "error: cannot squeeze"),
+    ("Conv", "f32[1, 1, 8, 8] f32[1, 1, 3, 3]", "kernel_shape=3,2", "error: expected the `kernel_shape`"),
+    (
+        "Conv",
+        "f32[1, 1, 8, 8] f32[1, 1, 3, 3]",
+        "pads=0,0,9999999999,0",
+        "error: expected strides, dilations, pads",
+    ),
     ("Conv", "f32[B, 3, 8, 8] f32[4, 2, 3, 3]", "", "error: 3 channels"),
     ("Conv", "f32[B, 3, 2, 2] f32[4, 3, 3, 3]", "", "error: does not fit"),
     ("Slice", "f32[B] =0 =9 =0 =0", "", "error: step"),
@@ -150,4 +157,17 @@ fn every_case_gives_what_the_specification_says() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Remainders have the sign of the divisor, as the specification says of integers.
+#[test]
+fn remainders_of_known_integers() {
+    let mut g = Graph::new("mod");
+    let mut rest = |a: i64, b: i64| {
+        let (a, b) = (g.int_list(&[a]), g.int_list(&[b]));
+        let y = g.op("Mod", &[a, b], &[]).unwrap();
+        g.value(y).ints.as_ref().and_then(|ints| ints[0].known())
+    };
+    assert_eq!([rest(5, 3), rest(-5, 3), rest(5, -3), rest(-5, -3)], [2, 1, -1, -2].map(Some));
+    assert_eq!([rest(5, 0), rest(i64::MIN, -1)], [None, None]);
 }

@@ -1,6 +1,6 @@
 //! Functions that a model brings along are inlined: what remains are operators.
 
-use super::Step;
+use super::{Step, branch::rename_captured};
 use crate::{proto, upgrade};
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use std::collections::HashMap;
 const DEPTH: usize = 32;
 
 /// Functions may expand to this many nodes in all.
-const NODES: usize = 1_000_000;
+pub(super) const NODES: usize = 1_000_000;
 
 /// A node with the opset that its operator is meant in.
 pub(super) struct Flat {
@@ -126,17 +126,16 @@ impl Expansion<'_> {
             }
         }
         for inner in &function.node {
-            let mut name = |n: &String| match n.as_str() {
+            let name = |n: &str| match n {
                 "" => String::new(),
                 n => match names.get(n) {
                     Some(actual) => actual.clone(),
                     None => format!("{prefix}{n}#{unique}"),
                 },
             };
-            let (input, output) =
-                (inner.input.iter().map(&mut name).collect(), inner.output.iter().map(&mut name).collect());
-            let attribute =
-                inner.attribute.iter().filter_map(|a| argument(a, node, function)).collect::<Vec<_>>();
+            let input = inner.input.iter().map(|n| name(n)).collect();
+            let output = inner.output.iter().map(|n| name(n)).collect();
+            let attribute = arguments(&inner.attribute, node, function, &|n| Some(name(n)));
             let named = proto::NodeProto {
                 name: format!("{prefix}{}", if inner.name.is_empty() { &inner.op_type } else { &inner.name }),
                 input,
@@ -147,6 +146,31 @@ impl Expansion<'_> {
             self.add(named, opset, depth + 1)?;
         }
         Ok(())
+    }
+}
+
+/// The attributes of a node inside a function, graphs among them with the names of the caller.
+fn arguments(
+    attributes: &[proto::AttributeProto],
+    caller: &proto::NodeProto,
+    function: &proto::FunctionProto,
+    to: &dyn Fn(&str) -> Option<String>,
+) -> Vec<proto::AttributeProto> {
+    let mut all: Vec<_> = attributes.iter().filter_map(|a| argument(a, caller, function)).collect();
+    for sub in all.iter_mut().flat_map(|a| a.g.iter_mut().chain(&mut a.graphs)) {
+        refer(sub, caller, function);
+        rename_captured(sub, to);
+    }
+    all
+}
+
+/// Puts the attributes that nodes of a branch take from the function into their place.
+fn refer(graph: &mut proto::GraphProto, caller: &proto::NodeProto, function: &proto::FunctionProto) {
+    for node in &mut graph.node {
+        node.attribute = node.attribute.iter().filter_map(|a| argument(a, caller, function)).collect();
+        for sub in node.attribute.iter_mut().flat_map(|a| a.g.iter_mut().chain(&mut a.graphs)) {
+            refer(sub, caller, function);
+        }
     }
 }
 

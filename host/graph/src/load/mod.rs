@@ -5,6 +5,8 @@
 //! the file really holds, never what it claims; external data count once, however often they are
 //! referred to.
 
+mod branch;
+mod facts;
 mod function;
 mod order;
 mod sequence;
@@ -14,11 +16,11 @@ use crate::{
     Attr, Attrs, AttrsExt, DType, Dim, Graph, GraphError, Origin, Result, Shape, Tensor, ValueId, infer,
     proto, upgrade,
 };
+pub use facts::FileFacts;
 use function::Flat;
-use prost::Message;
+use sequence::{Call, Given, Sequences};
 use std::{
     collections::{HashMap, HashSet},
-    fs,
     path::Path,
     sync::Arc,
 };
@@ -26,6 +28,9 @@ use tensor::External;
 
 /// What a step of reading says when it fails; the file is added outside.
 type Step<T> = Result<T, String>;
+
+/// No dimension that fits into a memory is larger; arithmetic on sizes stays exact below it.
+const SIZE_LIMIT: i64 = 1 << 40;
 
 /// The largest protobuf message.
 const FILE_LIMIT: u64 = i32::MAX as u64;
@@ -39,30 +44,19 @@ impl Graph {
     /// Every error names the file, and the node, port or tensor that it is about.
     pub fn load(path: impl AsRef<Path>) -> Result<Graph> {
         let path = path.as_ref();
-        let io = |source| GraphError::Io { path: path.into(), source };
-        let meta = fs::metadata(path).map_err(io)?;
-        let refuse = |message: String| Err(GraphError::File { path: path.into(), message });
-        if !meta.is_file() {
-            return refuse("expected a file, found something else".into());
-        }
-        if meta.len() > FILE_LIMIT {
-            return refuse(format!(
-                "expected a model of at most {FILE_LIMIT} bytes, found {}\nhint: export its weights as external data",
-                meta.len()
-            ));
-        }
-        let bytes = fs::read(path).map_err(io)?;
+        let model = facts::decode(path)?;
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        Graph::from_bytes(&bytes, path, Some(folder))
+        Self::from_message(model, path, Some(folder))
     }
 
     /// Reads an ONNX model from memory; `path` stands in errors, `folder` is where external data
     /// are looked for (none: a model that has some is refused).
     pub fn from_bytes(bytes: &[u8], path: &Path, folder: Option<&Path>) -> Result<Graph> {
-        let file = |message: String| GraphError::File { path: path.into(), message };
-        let model = proto::ModelProto::decode(bytes)
-            .map_err(|e| file(format!("expected an ONNX model, found other or damaged data ({e})")))?;
-        read(model, path, folder).map_err(file)
+        Self::from_message(facts::message(bytes, path)?, path, folder)
+    }
+
+    fn from_message(model: proto::ModelProto, path: &Path, folder: Option<&Path>) -> Result<Graph> {
+        read(model, path, folder).map_err(|message| GraphError::File { path: path.into(), message })
     }
 }
 
@@ -86,9 +80,13 @@ fn read(mut model: proto::ModelProto, path: &Path, folder: Option<&Path>) -> Ste
     let mut import = Import {
         graph: Graph::new(name),
         values: HashMap::new(),
-        sequences: HashMap::new(),
+        sequences: Sequences::default(),
         declared: HashMap::new(),
         external: External::new(folder),
+        functions: &model.functions,
+        depth: 0,
+        branches: 0,
+        left: function::NODES,
     };
     let initializers = std::mem::take(&mut source.initializer);
     let known: HashSet<&str> = initializers.iter().map(|t| t.name.as_str()).collect();
@@ -111,7 +109,7 @@ fn read(mut model: proto::ModelProto, path: &Path, folder: Option<&Path>) -> Ste
     }
     for port in &source.output {
         tensor_type(port)?;
-        if import.sequences.contains_key(&port.name) {
+        if import.sequences.contains(&port.name) {
             return Err(format!("output `{}` is a sequence, which is not supported", port.name));
         }
         let id = import.values.get(&port.name).copied().ok_or_else(|| {
@@ -143,6 +141,9 @@ fn tensor_type(port: &proto::ValueInfoProto) -> Step<(DType, Option<Shape>)> {
         None => return Err(format!("expected a tensor type for `{name}`, found none")),
     };
     let dtype = DType::expect_onnx(tensor.elem_type).map_err(|e| format!("`{name}`: {e}"))?;
+    if dtype == DType::Text {
+        return Err(format!("`{name}`: tensors of text are not supported"));
+    }
     let Some(shape) = &tensor.shape else { return Ok((dtype, None)) };
     if shape.dim.len() > infer::MAX_RANK {
         return Err(format!(
@@ -150,6 +151,10 @@ fn tensor_type(port: &proto::ValueInfoProto) -> Step<(DType, Option<Shape>)> {
             infer::MAX_RANK,
             shape.dim.len()
         ));
+    }
+    let huge = |d: &&proto::tensor_shape_proto::Dimension| matches!(d.value, Some(Size::DimValue(n)) if n > SIZE_LIMIT);
+    if let Some(Size::DimValue(n)) = shape.dim.iter().find(huge).and_then(|d| d.value.clone()) {
+        return Err(format!("`{name}`: expected sizes of at most {SIZE_LIMIT}, found {n}"));
     }
     let dims = shape.dim.iter().enumerate().map(|(i, d)| {
         let size = match &d.value {
@@ -168,11 +173,18 @@ struct Import<'a> {
     graph: Graph,
     /// Values by their names in the file; several names may mean one value.
     values: HashMap<String, ValueId>,
-    /// Sequences that nodes make, by name.
-    sequences: HashMap<String, Vec<ValueId>>,
+    /// Those that are sequences of tensors.
+    sequences: Sequences,
     /// What the file says of values that inference may not know.
     declared: HashMap<String, (DType, Option<Shape>)>,
     external: External<'a>,
+    functions: &'a [proto::FunctionProto],
+    /// Branches around the node that is being read.
+    depth: usize,
+    /// Branches that were taken so far.
+    branches: usize,
+    /// Nodes that branches may still expand to.
+    left: usize,
 }
 
 impl Import<'_> {
@@ -195,30 +207,22 @@ impl Import<'_> {
     }
 
     fn node(&mut self, flat: Flat) -> Step<()> {
+        if flat.node.op_type == "If" && matches!(flat.node.domain.as_str(), "" | "ai.onnx") {
+            return self.branch(flat);
+        }
         let label = flat.label();
         let Flat { mut node, opset, index } = flat;
         if node.name.is_empty() {
             node.name = format!("{}_{index}", node.op_type);
         }
-        let attrs = self.attrs(node.attribute).map_err(|e| format!("{label}: {e}"))?;
-        let known = matches!(node.domain.as_str(), "" | "ai.onnx");
-        if known && sequence::follows(&node.op_type) {
-            let made =
-                self.sequence(&node.op_type, &node.input, &attrs).map_err(|e| format!("{label}: {e}"))?;
-            match (made, node.output.into_iter().next()) {
-                (sequence::Made::Sequence(all), Some(name)) => _ = self.sequences.insert(name, all),
-                (sequence::Made::Tensor(id), Some(name)) => _ = self.values.insert(name, id),
-                _ => {}
-            }
-            return Ok(());
-        }
-        if let Some(name) = node.input.iter().find(|n| self.sequences.contains_key(*n)) {
-            return Err(format!("{label}: `{name}` is a sequence, which only operators on sequences take"));
-        }
+        let attrs = self.attrs(std::mem::take(&mut node.attribute)).map_err(|e| format!("{label}: {e}"))?;
         let inputs: Vec<Option<ValueId>> = node.input.iter().map(|n| self.values.get(n).copied()).collect();
         let wanted: Vec<bool> = node.output.iter().map(|n| !n.is_empty()).collect();
-        let mark = self.graph.values.len();
         let domain = if node.domain == "ai.onnx" { "" } else { &node.domain };
+        if domain.is_empty() && self.sequence(&node, &attrs, &inputs).map_err(|e| format!("{label}: {e}"))? {
+            return Ok(());
+        }
+        let mark = self.graph.values.len();
         let ids = match (domain, node.op_type.as_str()) {
             ("", "Constant") => {
                 let tensor = literal(&attrs).map_err(|e| format!("{label}: {e}"))?;
@@ -261,6 +265,36 @@ impl Import<'_> {
         Ok(())
     }
 
+    /// Reads a node about sequences; false if it is another.
+    fn sequence(&mut self, node: &proto::NodeProto, attrs: &Attrs, inputs: &[Option<ValueId>]) -> Step<bool> {
+        let call = Call { op: &node.op_type, inputs: &node.input, attrs, tensors: inputs };
+        let mark = self.graph.values.len();
+        self.graph.scope = format!("{}/", node.name);
+        let given = self.sequences.add(&mut self.graph, &call);
+        self.graph.scope.clear();
+        let Some(given) = given? else { return Ok(false) };
+        let Some(name) = node.output.first().filter(|name| !name.is_empty()) else { return Ok(true) };
+        match given {
+            Given::Sequence(elements) => self.sequences.insert(name, elements)?,
+            Given::Tensor(id) => {
+                self.values.insert(name.clone(), id);
+                if id.0 as usize >= mark && matches!(self.graph.value(id).origin, Origin::Node(_)) {
+                    self.graph.take_name(id, name).map_err(|e| e.to_string())?;
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Lets `name` mean what `of` means; false if that is not known.
+    fn alias(&mut self, of: &str, name: &str) -> Step<bool> {
+        if let Some(id) = self.values.get(of).copied() {
+            self.values.insert(name.to_owned(), id);
+            return Ok(true);
+        }
+        self.sequences.alias(of, name)
+    }
+
     fn attrs(&mut self, list: Vec<proto::AttributeProto>) -> Step<Attrs> {
         let mut attrs = Attrs::new();
         for mut a in list {
@@ -275,6 +309,9 @@ impl Import<'_> {
 
     fn attr(&mut self, a: proto::AttributeProto) -> Step<Attr> {
         use proto::attribute_proto::AttributeType as T;
+        if !a.ref_attr_name.is_empty() {
+            return Err(format!("it stands for `{}` of a function, but is in none", a.ref_attr_name));
+        }
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).map_err(|_| "expected text in UTF-8".to_owned());
         let kind =
             T::try_from(a.r#type).map_err(|_| format!("expected a known type, found number {}", a.r#type))?;

@@ -1,6 +1,6 @@
 //! Names become edges: every value is made once, before it is used.
 
-use super::{Step, function::Flat};
+use super::{Step, branch::captured_by_node, function::Flat};
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, HashMap, HashSet},
@@ -36,6 +36,13 @@ pub(super) fn sort(nodes: Vec<Flat>, given: &HashSet<&str>) -> Step<Vec<Flat>> {
             waits[i] += 1;
             users[maker].push(i);
         }
+        // What a branch takes from around it must be there too; whether it is said where it is used.
+        captured_by_node(&flat.node, &mut |name| {
+            if let Some(maker) = makers.get(name) {
+                waits[i] += 1;
+                users[*maker].push(i);
+            }
+        });
     }
     let mut ready: BinaryHeap<Reverse<usize>> =
         (0..nodes.len()).filter(|i| waits[*i] == 0).map(Reverse).collect();

@@ -1,153 +1,212 @@
-//! Sequences of tensors whose lengths are known: while a model is read they are lists of values, and nothing
-//! is left of them. PyTorch's exporter writes `split` and `unbind` so.
+//! Sequences of tensors: as long as their lengths are known, they are only names for lists of values,
+//! and nothing of them is left in the graph.
+//!
+//! PyTorch's exporters write `split`, `chunk` and `unbind` as `SplitToSequence` and `SequenceAt`, and
+//! `stack` and `cat` of lists as `SequenceConstruct` and `ConcatFromSequence`.
 
-use super::{Import, Step};
-use crate::{Attr, Attrs, AttrsExt, Dim, Tensor, ValueId};
+use super::Step;
+use crate::{Attrs, AttrsExt, Graph, Tensor, ValueId};
+use std::{collections::HashMap, sync::Arc};
+
+/// Most elements of one sequence, so that lists of lists stay small.
+const LONGEST: usize = 4096;
+
+/// Most elements of all sequences together.
+const ALL: usize = 1 << 24;
+
+/// Sequences by name.
+#[derive(Default)]
+pub(super) struct Sequences {
+    known: HashMap<String, Arc<[ValueId]>>,
+    elements: usize,
+}
 
 /// What a node of sequences gives.
-pub(super) enum Made {
+pub(super) enum Given {
     Sequence(Vec<ValueId>),
     Tensor(ValueId),
 }
 
-/// Whether the node takes or makes a sequence and is followed here.
-pub(super) fn follows(op: &str) -> bool {
-    matches!(
-        op,
-        "ConcatFromSequence"
-            | "SequenceAt"
-            | "SequenceConstruct"
-            | "SequenceEmpty"
-            | "SequenceErase"
-            | "SequenceInsert"
-            | "SequenceLength"
-            | "SplitToSequence"
-    )
+/// A node that is being read.
+pub(super) struct Call<'a> {
+    pub op: &'a str,
+    pub inputs: &'a [String],
+    pub attrs: &'a Attrs,
+    /// The values of those inputs that are tensors.
+    pub tensors: &'a [Option<ValueId>],
 }
 
-impl Import<'_> {
-    /// Follows one node; `names` are its inputs as the file calls them.
-    pub(super) fn sequence(&mut self, op: &str, names: &[String], attrs: &Attrs) -> Step<Made> {
-        let text = |e: crate::GraphError| e.to_string();
-        Ok(match op {
-            "SequenceEmpty" => Made::Sequence(vec![]),
+impl Sequences {
+    /// Remembers a sequence.
+    pub fn insert(&mut self, name: &str, elements: Vec<ValueId>) -> Step<()> {
+        self.elements += elements.len();
+        if self.elements > ALL {
+            return Err(format!("expected sequences of at most {ALL} tensors in all, found more"));
+        }
+        self.known.insert(name.to_owned(), elements.into());
+        Ok(())
+    }
+
+    /// Whether a name means a sequence.
+    pub fn contains(&self, name: &str) -> bool {
+        self.known.contains_key(name)
+    }
+
+    /// Lets `name` mean the sequence that `of` means; false if there is none.
+    pub fn alias(&mut self, of: &str, name: &str) -> Step<bool> {
+        match self.known.get(of).cloned() {
+            Some(elements) => self.insert(name, elements.to_vec()).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// What the node gives, if it is one about sequences.
+    pub fn add(&self, g: &mut Graph, call: &Call) -> Step<Option<Given>> {
+        let own = |at: usize| -> Step<&Arc<[ValueId]>> {
+            let name = call.inputs.get(at).map(String::as_str).unwrap_or_default();
+            self.known.get(name).ok_or_else(|| {
+                format!("expected a sequence of known length as input {at}, found `{name}`\nhint: export the model without sequences")
+            })
+        };
+        let given = match call.op {
+            "SequenceEmpty" => Given::Sequence(vec![]),
             "SequenceConstruct" => {
-                Made::Sequence((0..names.len()).map(|i| self.tensor_of(names, i)).collect::<Step<_>>()?)
+                Given::Sequence((0..call.inputs.len()).map(|i| call.tensor(i)).collect::<Step<Vec<_>>>()?)
             }
-            "SplitToSequence" => {
-                let x = self.tensor_of(names, 0)?;
-                Made::Sequence(self.split(x, names, attrs)?)
-            }
-            "SequenceLength" => {
-                let length = self.sequence_of(names, 0)?.len();
-                Made::Tensor(self.graph.constant(Tensor::scalar_i64(length as i64)))
-            }
-            "SequenceAt" => {
-                let all = self.sequence_of(names, 0)?.clone();
-                let at = self.position(names, 1, all.len(), None)?;
-                let found = all.get(at).copied();
-                Made::Tensor(
-                    found.ok_or_else(|| format!("expected a position below {}, found {at}", all.len()))?,
-                )
+            "SplitToSequence" => Given::Sequence(split(g, call)?),
+            "SequenceInsert" => {
+                let mut elements = own(0)?.to_vec();
+                let at = match call.tensors.get(2).copied().flatten() {
+                    Some(_) => position(call.number(g, 2)?, elements.len() + 1)?,
+                    None => elements.len(),
+                };
+                elements.insert(at, call.tensor(1)?);
+                Given::Sequence(elements)
             }
             "SequenceErase" => {
-                let mut all = self.sequence_of(names, 0)?.clone();
-                let at = self.position(names, 1, all.len(), all.len().checked_sub(1))?;
-                if at >= all.len() {
-                    return Err(format!("expected a position below {}, found {at}", all.len()));
-                }
-                all.remove(at);
-                Made::Sequence(all)
+                let mut elements = own(0)?.to_vec();
+                let at = match call.tensors.get(1).copied().flatten() {
+                    Some(_) => call.number(g, 1)?,
+                    None => -1,
+                };
+                elements.remove(position(at, elements.len())?);
+                Given::Sequence(elements)
             }
-            "SequenceInsert" => {
-                let mut all = self.sequence_of(names, 0)?.clone();
-                let x = self.tensor_of(names, 1)?;
-                let at = self.position(names, 2, all.len(), Some(all.len()))?;
-                all.insert(at.min(all.len()), x);
-                Made::Sequence(all)
+            "SequenceAt" => {
+                let elements = own(0)?;
+                Given::Tensor(elements[position(call.number(g, 1)?, elements.len())?])
             }
+            "SequenceLength" => {
+                let length = own(0)?.len() as i64;
+                Given::Tensor(g.constant(Tensor::scalar_i64(length)))
+            }
+            "ConcatFromSequence" => Given::Tensor(concat(g, call, own(0)?)?),
+            "Identity" => match call.inputs.first().and_then(|name| self.known.get(name)) {
+                Some(elements) => Given::Sequence(elements.to_vec()),
+                None => return Ok(None),
+            },
             _ => {
-                let mut all = self.sequence_of(names, 0)?.clone();
-                let axis = attrs.int("axis", 0);
-                if attrs.int("new_axis", 0) != 0 {
-                    for x in &mut all {
-                        *x = self.graph.unsqueeze(*x, &[axis]).map_err(text)?;
-                    }
-                }
-                Made::Tensor(self.graph.concat(&all, axis).map_err(text)?)
-            }
-        })
-    }
-
-    fn tensor_of(&self, names: &[String], i: usize) -> Step<ValueId> {
-        let found = names.get(i).and_then(|n| self.values.get(n)).copied();
-        found.ok_or_else(|| format!("expected a tensor as input {i}"))
-    }
-
-    fn sequence_of(&self, names: &[String], i: usize) -> Step<&Vec<ValueId>> {
-        names.get(i).and_then(|n| self.sequences.get(n)).ok_or_else(|| {
-            format!("expected a sequence of known length as input {i}\nhint: sequences that are inputs of a model are not supported")
-        })
-    }
-
-    /// The integers of an input that is a literal; `None` where it is left out.
-    fn literal(&self, names: &[String], i: usize) -> Step<Option<Vec<i64>>> {
-        let Some(v) = names.get(i).and_then(|n| self.values.get(n)) else { return Ok(None) };
-        let ints = self.graph.value(*v).ints.as_ref();
-        let known = ints.and_then(|d| d.iter().map(Dim::known).collect::<Option<Vec<_>>>());
-        known.map(Some).ok_or_else(|| format!("expected literal numbers as input {i}"))
-    }
-
-    /// A place in a sequence of `length`, counted from its end where it is negative.
-    fn position(&self, names: &[String], i: usize, length: usize, default: Option<usize>) -> Step<usize> {
-        match (self.literal(names, i)?, default) {
-            (Some(at), _) => {
-                let at = *at.first().ok_or("expected a position, found an empty list")?;
-                let at = if at < 0 { at.saturating_add(length as i64) } else { at };
-                usize::try_from(at).map_err(|_| format!("expected a position within {length}, found {at}"))
-            }
-            (None, Some(at)) => Ok(at),
-            (None, None) => Err("expected a position".into()),
-        }
-    }
-
-    /// The parts of `x`: of the sizes that input 1 lists, of its one size, or of size 1.
-    fn split(&mut self, x: ValueId, names: &[String], attrs: &Attrs) -> Step<Vec<ValueId>> {
-        let text = |e: crate::GraphError| e.to_string();
-        let dims = self.graph.dims(x).map_err(text)?;
-        let axis = attrs.int("axis", 0);
-        let at = if axis < 0 { axis + dims.len() as i64 } else { axis };
-        let size =
-            usize::try_from(at).ok().and_then(|at| dims.get(at)).ok_or("expected an axis that is there")?;
-        let scalar = names.get(1).and_then(|n| self.values.get(n));
-        let scalar = scalar.is_none_or(|v| self.graph.value(*v).shape.as_ref().is_some_and(Vec::is_empty));
-        let given = self.literal(names, 1)?;
-        let sizes = match given.as_deref() {
-            Some(sizes) if !scalar => sizes.to_vec(),
-            each => {
-                let each = each.and_then(|v| v.first().copied()).unwrap_or(1);
-                let n =
-                    size.known().ok_or_else(|| format!("expected a known size to split, found {size}"))?;
-                if each < 1 || n / each > MOST {
-                    return Err(format!(
-                        "expected at most {MOST} parts of size 1 or more, found {n} by {each}"
-                    ));
-                }
-                (0..n).step_by(each as usize).map(|i| each.min(n - i)).collect()
+                let sequence = call.inputs.iter().find(|name| self.known.contains_key(*name));
+                return match sequence {
+                    Some(name) => Err(format!("input `{name}` is a sequence, which it does not take here")),
+                    None => Ok(None),
+                };
             }
         };
-        let list = self.graph.int_list(&sizes);
-        let attr = [("axis".to_owned(), Attr::Int(axis))].into();
-        let mut parts =
-            self.graph.add_node("Split", &[Some(x), Some(list)], attr, sizes.len()).map_err(text)?;
-        if names.get(1).is_none_or(String::is_empty) && attrs.int("keepdims", 1) == 0 {
-            for part in &mut parts {
-                *part = self.graph.squeeze(*part, &[axis]).map_err(text)?;
+        match &given {
+            Given::Sequence(elements) if elements.len() > LONGEST => {
+                Err(format!("expected a sequence of at most {LONGEST} tensors, found {}", elements.len()))
             }
+            _ => Ok(Some(given)),
         }
-        Ok(parts)
     }
 }
 
-/// A split has at most this many parts, so that memory follows what a file holds.
-const MOST: i64 = 100_000;
+impl Call<'_> {
+    fn tensor(&self, at: usize) -> Step<ValueId> {
+        self.tensors.get(at).copied().flatten().ok_or_else(|| format!("expected a tensor as input {at}"))
+    }
+
+    /// The literal integers of an input.
+    fn ints(&self, g: &Graph, at: usize) -> Step<Vec<i64>> {
+        let value = g.value(self.tensor(at)?);
+        let known = value.ints.as_ref().and_then(|all| all.iter().map(crate::Dim::known).collect());
+        let ints = known.or_else(|| value.tensor().and_then(|t| t.as_ints()));
+        ints.ok_or_else(|| format!("expected literal numbers as input {at}, found `{}`", value.name))
+    }
+
+    fn number(&self, g: &Graph, at: usize) -> Step<i64> {
+        match self.ints(g, at)?.as_slice() {
+            [one] => Ok(*one),
+            other => Err(format!("expected one number as input {at}, found {}", other.len())),
+        }
+    }
+}
+
+/// An index that may count from the end.
+fn position(index: i64, len: usize) -> Step<usize> {
+    let at = if index < 0 { index.saturating_add(len as i64) } else { index };
+    let inside = usize::try_from(at).ok().filter(|at| *at < len);
+    inside.ok_or_else(|| format!("position {index} is outside of a sequence of {len}"))
+}
+
+fn split(g: &mut Graph, call: &Call) -> Step<Vec<ValueId>> {
+    let x = call.tensor(0)?;
+    let dims = g.dims(x).map_err(|e| e.to_string())?.to_vec();
+    let axis = call.attrs.int("axis", 0);
+    let at = position(axis, dims.len())
+        .map_err(|_| format!("expected an `axis` of {} dimensions, found {axis}", dims.len()))?;
+    let given = call.tensors.get(1).copied().flatten();
+    let scalar = given.is_none_or(|id| g.value(id).shape.as_ref().is_some_and(Vec::is_empty));
+    let sizes = match scalar {
+        false => call.ints(g, 1)?,
+        true => {
+            let size = if given.is_some() { call.number(g, 1)? } else { 1 };
+            let all = dims[at].known().ok_or_else(|| {
+                format!("expected a known size of dimension {at} to split, found {}", dims[at])
+            })?;
+            if size < 1 || all / size >= LONGEST as i64 {
+                return Err(format!(
+                    "expected at most {LONGEST} parts of size 1 or more, found size {size} of {all}"
+                ));
+            }
+            let mut sizes = vec![size; (all / size) as usize];
+            sizes.extend(Some(all % size).filter(|rest| *rest > 0));
+            sizes
+        }
+    };
+    if sizes.len() > LONGEST {
+        return Err(format!("expected at most {LONGEST} parts, found {}", sizes.len()));
+    }
+    let parts = match sizes.as_slice() {
+        [_] => vec![x],
+        [] => vec![],
+        sizes => {
+            let list = g.int_list(sizes);
+            let attrs = [("axis".to_owned(), (at as i64).into())].into_iter().collect();
+            g.add_node("Split", &[Some(x), Some(list)], attrs, sizes.len()).map_err(|e| e.to_string())?
+        }
+    };
+    if given.is_some() || call.attrs.int("keepdims", 1) != 0 {
+        return Ok(parts);
+    }
+    let squeezed = parts.into_iter().map(|part| g.squeeze(part, &[at as i64]));
+    squeezed.collect::<crate::Result<_>>().map_err(|e| e.to_string())
+}
+
+fn concat(g: &mut Graph, call: &Call, elements: &[ValueId]) -> Step<ValueId> {
+    if elements.is_empty() {
+        return Err("expected a sequence that is not empty".into());
+    }
+    let axis = match call.attrs.get("axis") {
+        Some(_) => call.attrs.int("axis", 0),
+        None => return Err("expected an `axis`".into()),
+    };
+    let mut parts = elements.to_vec();
+    if call.attrs.int("new_axis", 0) != 0 {
+        parts = (parts.into_iter().map(|part| g.unsqueeze(part, &[axis])))
+            .collect::<crate::Result<_>>()
+            .map_err(|e| e.to_string())?;
+    }
+    g.concat(&parts, axis).map_err(|e| e.to_string())
+}

@@ -1,9 +1,13 @@
 //! Models made by hand.
 
+mod branch;
+mod facts;
 mod hostile;
+mod sequence;
 
 use super::*;
 use crate::Node;
+use prost::Message;
 
 /// A node of the default domain.
 pub(crate) fn node(
@@ -232,11 +236,11 @@ fn control_flow_sequences_and_odd_types_are_refused_by_name() {
     branch.g = Some(proto::GraphProto::default());
     refused(
         &model(18, vec![port("bool:x", &[])], vec![node("If", &["x"], &["y"], vec![branch])]),
-        &["the_If", "not supported"],
+        &["the_If", "condition `x`", "not supported"],
     );
     refused(
         &model(18, vec![port("x", &[])], vec![node("SequenceConstruct", &["x"], &["y"], vec![])]),
-        &["output `y`", "sequence"],
+        &["`y` is a sequence"],
     );
     let mut m = model(18, vec![port("x", &[])], vec![node("Exp", &["x"], &["y"], vec![])]);
     let sequence = proto::type_proto::Value::SequenceType(Default::default());

@@ -78,6 +78,19 @@ pub(super) fn batch_normalization(graph: &mut Graph, mut form: Form) -> Outputs 
     keep(graph, form)
 }
 
+/// In training mode the gradient needs the mask, which the file may have left out.
+pub(super) fn dropout(graph: &mut Graph, mut form: Form) -> Outputs {
+    let training = form.inputs.get(2).copied().flatten();
+    let off = training.is_none_or(|id| graph.value(id).tensor().is_some_and(|t| t.as_scalar() == Some(0.0)));
+    let asked = form.wanted.len();
+    if !off {
+        form.wanted = vec![true, true];
+    }
+    let mut made = keep(graph, form)?;
+    made.truncate(asked);
+    Ok(made)
+}
+
 /// Dilations came with opset 19.
 pub(super) fn average_pool(graph: &mut Graph, mut form: Form) -> Outputs {
     if form.attrs.ints("dilations").is_some_and(|d| d.iter().any(|d| *d != 1)) {

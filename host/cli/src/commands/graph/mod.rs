@@ -1,8 +1,12 @@
 //! `ekphrasis graph`
 
+mod check;
+mod dimensions;
 mod export;
 mod grad;
+mod layers;
 mod manifest;
+mod profile;
 mod show;
 mod sizes;
 
@@ -19,6 +23,12 @@ pub enum Command {
     /// Write a model as ONNX files with weights, in a folder that takes its place
     #[command(long_about = include_str!("../../help/graph_export.txt"))]
     Export(export::Args),
+    /// Say what of an ONNX model would train, what not and why, and what it costs
+    #[command(long_about = include_str!("../../help/graph_check.txt"))]
+    Check(check::Args),
+    /// Run an ONNX model, its gradient or a training step, and say where the time goes
+    #[command(long_about = include_str!("../../help/graph_profile.txt"))]
+    Profile(profile::Args),
     /// Write the gradient of an ONNX graph as another ONNX graph
     #[command(long_about = include_str!("../../help/graph_grad.txt"))]
     Grad(grad::Args),
@@ -30,7 +40,9 @@ impl Command {
         match self {
             Self::Show(args) => show::run(context, args),
             Self::Export(args) => export::run(context, args),
-            Self::Grad(args) => grad::run(args),
+            Self::Check(args) => check::run(args),
+            Self::Profile(args) => profile::run(context, args),
+            Self::Grad(args) => grad::run(context, args),
         }
     }
 }

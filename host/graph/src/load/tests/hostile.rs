@@ -2,6 +2,7 @@
 
 use super::*;
 use proptest::prelude::*;
+use std::fs;
 
 /// A model whose tensor `t` of four floats lies at `location`.
 fn beside(location: &str, offset: &str) -> proto::ModelProto {

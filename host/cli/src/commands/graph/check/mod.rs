@@ -1,0 +1,49 @@
+//! `ekphrasis graph check`
+
+mod analysis;
+mod shown;
+
+use super::dimensions::Dimensions;
+use crate::{
+    error::{CliError, Result},
+    screen::print,
+};
+use ekphrasis_graph::{FileFacts, Graph};
+use std::path::PathBuf;
+
+/// Arguments of `graph check`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The .onnx file
+    model: PathBuf,
+    /// Size of a symbolic dimension, for counting arithmetic
+    #[arg(long, value_name = "NAME=SIZE")]
+    set: Vec<String>,
+    /// Print JSON instead of tables
+    #[arg(long)]
+    json: bool,
+}
+
+/// Says what of a model would train, and what not and why.
+pub fn run(args: Args) -> Result<()> {
+    let facts = FileFacts::read(&args.model)?;
+    let graph = match Graph::load(&args.model) {
+        Ok(graph) => graph,
+        Err(error) => {
+            // What the file says of itself helps to export it anew.
+            if !args.json {
+                print(&shown::facts(&args.model.display().to_string(), &facts))?;
+            }
+            return Err(error.into());
+        }
+    };
+    let dimensions = Dimensions::read(&graph, &args.set)?;
+    let report = analysis::analyse(&args.model.display().to_string(), facts, &graph, &dimensions)?;
+    match args.json {
+        true => {
+            let text = serde_json::to_string_pretty(&report);
+            print(&format!("{}\n", text.map_err(|e| CliError::Message(e.to_string()))?))
+        }
+        false => print(&shown::report(&report)),
+    }
+}

@@ -1,0 +1,91 @@
+//! `--set B=64`: sizes for the symbols in a graph's inputs.
+
+use crate::error::{CliError, Result, suggestion};
+use ekphrasis_graph::Graph;
+use std::collections::BTreeMap;
+
+/// Sizes by symbol.
+pub struct Dimensions {
+    /// All of them.
+    pub sizes: BTreeMap<String, i64>,
+    /// Those that nobody has set.
+    pub assumed: Vec<String>,
+}
+
+impl Dimensions {
+    /// Reads `NAME=SIZE` settings. A symbol without one is 1 where it counts the rows of inputs (their
+    /// first dimension) alone, and 32 elsewhere.
+    pub fn read(graph: &Graph, settings: &[String]) -> Result<Self> {
+        let mut known: BTreeMap<String, i64> = BTreeMap::new();
+        for id in graph.inputs() {
+            for (at, dim) in graph.value(*id).shape.iter().flatten().enumerate() {
+                for symbol in dim.symbols() {
+                    let size = known.entry(symbol.to_string()).or_insert(1);
+                    *size = if at == 0 { *size } else { 32 };
+                }
+            }
+        }
+        let mut sizes = known.clone();
+        let mut assumed: Vec<String> = known.keys().cloned().collect();
+        for setting in settings {
+            let wrong = |message: String| CliError::Usage(format!("--set {setting}: {message}"));
+            let (name, size) =
+                setting.split_once('=').ok_or_else(|| wrong("expected NAME=SIZE, as --set B=64".into()))?;
+            let size = size.parse::<i64>().ok().filter(|n| (1..=i64::from(i32::MAX)).contains(n));
+            let size = size.ok_or_else(|| wrong("expected a size from 1 to 2147483647".into()))?;
+            if !known.contains_key(name) {
+                let hint = match known.is_empty() {
+                    true => "hint: all sizes of its inputs are fixed".into(),
+                    false => suggestion(name, known.keys().map(String::as_str)),
+                };
+                return Err(wrong(format!("no input has a dimension `{name}`\n{hint}")));
+            }
+            sizes.insert(name.into(), size);
+            assumed.retain(|other| other != name);
+        }
+        Ok(Self { sizes, assumed })
+    }
+
+    /// The graph with these sizes; as it is where they do not fit it, as assumed ones may not.
+    ///
+    /// # Errors
+    /// When all sizes were set and do not fit.
+    pub fn apply(&self, graph: &Graph) -> Result<Graph> {
+        match graph.with_sizes(&self.sizes) {
+            Ok(sized) => Ok(sized),
+            Err(_) if !self.assumed.is_empty() => Ok(graph.clone()),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// `B = 64, T = 32 (assumed)`; empty where all sizes are fixed.
+    pub fn describe(&self) -> String {
+        let one = |(name, size): (&String, &i64)| match self.assumed.contains(name) {
+            true => format!("{name} = {size} (assumed)"),
+            false => format!("{name} = {size}"),
+        };
+        self.sizes.iter().map(one).collect::<Vec<_>>().join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ekphrasis_graph::DType;
+
+    #[test]
+    fn sizes_are_set_or_assumed() {
+        let mut g = Graph::new("g");
+        g.input("x", DType::F32, vec!["B".into(), 3.into(), "H".into()]).unwrap();
+        let set = |settings: &[&str]| {
+            let settings: Vec<String> = settings.iter().map(|s| (*s).into()).collect();
+            Dimensions::read(&g, &settings).map(|d| d.describe()).map_err(|e| e.to_string())
+        };
+        assert_eq!(set(&[]).unwrap(), "B = 1 (assumed), H = 32 (assumed)");
+        assert_eq!(set(&["B=64", "H=8"]).unwrap(), "B = 64, H = 8");
+        assert!(set(&["b=64"]).unwrap_err().contains("no input has a dimension `b`\nhint: did you mean"));
+        for bad in ["B", "B=", "B=0", "B=x", "B=99999999999"] {
+            assert!(set(&[bad]).unwrap_err().starts_with(&format!("--set {bad}: expected")), "{bad}");
+        }
+    }
+}
