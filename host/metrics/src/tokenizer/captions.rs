@@ -30,7 +30,7 @@ pub fn tokenize_captions<C: AsRef<str>>(captions: &[C]) -> Vec<String> {
 }
 
 /// Calls `take` with each token that is no punctuation and the position of its caption, in order.
-fn each_token<C: AsRef<str>>(captions: &[C], mut take: impl FnMut(usize, &str)) {
+pub(crate) fn each_token<C: AsRef<str>>(captions: &[C], mut take: impl FnMut(usize, &str)) {
     let mut emit = |line, token: &str| {
         if !token.is_empty() && !is_punctuation(token) {
             take(line, token);
