@@ -8,7 +8,7 @@ use crate::{Context, error::Result, screen::print};
 use chosen::Chosen;
 use ekphrasis_metrics::{
     Groups, Resampling, Suite, TextFrequencies, Texts,
-    files::{self, CaptionSet, Wording},
+    files::{self, CaptionSet, Training, Wording},
 };
 use measured::{Measured, System};
 use std::{
@@ -201,10 +201,10 @@ fn frequencies(
     args: &Args,
     say: &dyn Fn(&str),
 ) -> Result<(Option<TextFrequencies>, Option<Groups>)> {
-    if let Some(saved) = TextFrequencies::read(path)? {
-        return Ok((Some(saved), None));
-    }
-    let mut set = files::read(path, wording(args))?;
+    let mut set = match files::read_training(path, wording(args))? {
+        Training::Frequencies(saved) => return Ok((Some(saved), None)),
+        Training::Captions(set) => set,
+    };
     let training: Vec<String> = set.splits().iter().map(|(name, _)| (*name).to_owned()).collect();
     let training: Vec<&str> =
         training.iter().map(String::as_str).filter(|name| ["train", "restval"].contains(name)).collect();
