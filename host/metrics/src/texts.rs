@@ -79,6 +79,7 @@ mod tests {
         for captions in [
             &["", "Two dogs, etc.", "...", "", "A cat's toy (red)!", ""][..],
             &["a <b c=\"d", "e\"> f", "g"],
+            &["see www.a.com\u{3000}", "", "b"],
             &["."],
             &[],
         ] {

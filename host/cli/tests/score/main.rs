@@ -138,6 +138,13 @@ fn document_frequencies_come_from_elsewhere() {
     assert_eq!(counted["document_frequencies"]["images"], 2, "the images of the test split do not count");
     assert_ne!(score(&counted), score(&cider("")));
     assert_eq!(score(&counted), score(&cider("--df saved.json")));
+    // With captions at hand, those of the candidates that are new are counted.
+    let novel = |df: &str| {
+        let all = files.json(&format!("{SCORE} --metrics diversity --df {df}"));
+        all["systems"][0]["diversity"].get("novel").and_then(Value::as_f64)
+    };
+    files.write("some.json", r#"{"1": ["A bird!", "a man on a horse"], "2": "x"}"#);
+    assert_eq!(["some.json", "train.json", "saved.json"].map(novel), [Some(0.5), Some(1.0), None]);
     // Those of the references are the default.
     assert_eq!(score(&cider("--df refs.json")), score(&cider("")));
     let ended = cider("--eos --save-df ended.json");

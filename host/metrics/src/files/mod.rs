@@ -30,9 +30,9 @@ pub use pairs::{Pairs, pair};
 pub use set::CaptionSet;
 
 use crate::error::MetricsError;
+use crate::suite::TextFrequencies;
 use sniff::Look;
 use source::Source;
-use std::io::BufRead;
 use std::path::Path;
 
 /// Which wording of a caption to read, where a file has two.
@@ -53,20 +53,39 @@ pub enum Wording {
 /// If the file cannot be read, is not UTF-8, has none of the known forms, or is not what its form asks for. The place
 /// is named: the line, or the path in the JSON.
 pub fn read(path: &Path, wording: Wording) -> Result<CaptionSet, MetricsError> {
-    let mut source = Source::open(path)?;
+    let source = Source::open(path)?;
     let look = sniff::look(&source.beginning);
-    let Some(form) = FORMS.iter().find(|form| (form.recognised)(&look)) else {
+    read_as(source, &look, wording)
+}
+
+fn read_as(mut source: Source, look: &Look, wording: Wording) -> Result<CaptionSet, MetricsError> {
+    let Some(form) = FORMS.iter().find(|form| (form.recognised)(look)) else {
         return Err(MetricsError::UnknownForm { file: source.file, found: look.to_string() });
     };
     let builder = (form.read)(&mut source, wording)?;
     builder.finish(&source, form.name)
 }
 
-/// The text of a file if it holds saved document frequencies.
-pub(crate) fn saved_frequencies(path: &Path) -> Result<Option<impl BufRead + use<>>, MetricsError> {
+/// What document frequencies come from.
+#[derive(Debug, Clone)]
+pub enum Training {
+    /// Captions to be counted.
+    Captions(CaptionSet),
+    /// Counts that were saved.
+    Frequencies(TextFrequencies),
+}
+
+/// Reads a file of captions or of saved document frequencies.
+///
+/// # Errors
+/// As [`read`]; and if saved frequencies are damaged.
+pub fn read_training(path: &Path, wording: Wording) -> Result<Training, MetricsError> {
     let mut source = Source::open(path)?;
     let look = sniff::look(&source.beginning);
-    let is_saved = ["format", "words"].iter().all(|key| look.value(key).is_some())
-        && matches!(&look, Look::Object(entries) if entries[0].0 == "format");
-    Ok(is_saved.then(|| source.text()))
+    let is_saved = matches!(&look, Look::Object(entries) if entries.first().is_some_and(|(key, _)| key == "format"))
+        && look.value("words").is_some();
+    match is_saved {
+        true => Ok(Training::Frequencies(TextFrequencies::read(&source.file.clone(), source.text())?)),
+        false => Ok(Training::Captions(read_as(source, &look, wording)?)),
+    }
 }

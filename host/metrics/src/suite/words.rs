@@ -5,7 +5,7 @@ use crate::error::MetricsError;
 use crate::interner::Interner;
 use crate::texts::Texts;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::io::BufRead;
 use std::sync::Arc;
 
 /// Stands for the end of a caption: no tokeniser gives a line break.
@@ -91,7 +91,7 @@ impl TextFrequencies {
         self.eos
     }
 
-    /// What [`TextFrequencies::read`] reads: JSON.
+    /// What [`read_training`](crate::files::read_training) reads: JSON.
     ///
     /// # Errors
     /// Never, in practice: if JSON cannot be made of it.
@@ -107,33 +107,27 @@ impl TextFrequencies {
         serde_json::to_vec(&stored).map_err(|error| damaged("document frequencies", &error.to_string()))
     }
 
-    /// Reads saved frequencies, packed by gzip or not; none if the file is something else.
-    ///
-    /// # Errors
-    /// If the file cannot be read, or is damaged.
-    pub fn read(path: &Path) -> Result<Option<Self>, MetricsError> {
-        let file = path.display().to_string();
-        let Some(text) = crate::files::saved_frequencies(path)? else { return Ok(None) };
+    /// Reads what [`TextFrequencies::to_json`] makes; `file` is what messages call it.
+    pub(crate) fn read(file: &str, text: impl BufRead) -> Result<Self, MetricsError> {
         let stored: Stored = serde_json::from_reader(text).map_err(|error| {
             let message = error.to_string();
             // Its own errors have a hint.
-            let message = message.split("\nhint: ").next().unwrap_or_default().to_owned();
-            damaged(&file, &message)
+            damaged(file, message.split("\nhint: ").next().unwrap_or_default())
         })?;
         if stored.format != FORMAT || stored.version != VERSION {
-            return Err(damaged(&file, &format!("`{}`, version {}", stored.format, stored.version)));
+            return Err(damaged(file, &format!("`{}`, version {}", stored.format, stored.version)));
         }
         let mut words = Interner::new();
         for (id, word) in (0..).zip(&stored.words) {
             if words.intern(word) != id {
-                return Err(damaged(&file, &format!("the word `{word}` twice")));
+                return Err(damaged(file, &format!("the word `{word}` twice")));
             }
         }
         if let Some(id) = stored.frequencies.largest_token().filter(|id| *id as usize >= words.len()) {
-            return Err(damaged(&file, &format!("the token {id} of {} words", words.len())));
+            return Err(damaged(file, &format!("the token {id} of {} words", words.len())));
         }
         let frequencies = Arc::new(stored.frequencies);
-        Ok(Some(Self { counted: words.len(), words, frequencies, eos: stored.eos }))
+        Ok(Self { counted: words.len(), words, frequencies, eos: stored.eos })
     }
 }
 

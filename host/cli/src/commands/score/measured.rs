@@ -10,17 +10,19 @@ pub struct System {
     pub metrics: Vec<(Metric, String)>,
     /// The scores.
     pub scores: SystemScores,
+    /// Share of captions that are not among the training captions, where these are known.
+    pub novel: Option<f64>,
 }
 
 impl System {
     /// Names what was computed.
-    pub fn new(scores: SystemScores, chosen: &Chosen) -> Self {
+    pub fn new(scores: SystemScores, chosen: &Chosen, novel: Option<f64>) -> Self {
         let key = |metric: &Metric| match (metric, &scores.meteor) {
             // With fewer matchers it is another metric.
             (Metric::Meteor, meteor) => Some((*metric, meteor.as_ref()?.name.to_lowercase())),
             _ => Some((*metric, metric.key().to_owned())),
         };
-        Self { metrics: chosen.metrics.iter().filter_map(key).collect(), scores }
+        Self { metrics: chosen.metrics.iter().filter_map(key).collect(), scores, novel }
     }
 }
 
@@ -28,8 +30,8 @@ impl System {
 pub struct Measured {
     /// A row for each metric.
     pub rows: Vec<Row>,
-    /// The diversity of each system's captions, with the number of distinct words.
-    pub diversity: Vec<(Diversity, usize)>,
+    /// The diversity of each system's captions, with the share of novel ones.
+    pub diversity: Vec<(Diversity, Option<f64>)>,
     /// Number of systems.
     pub systems: usize,
 }
@@ -62,10 +64,7 @@ impl Measured {
         }
         let of = |system: &System| {
             let words: Vec<&[u32]> = system.scores.words().collect();
-            let mut distinct: Vec<u32> = words.concat();
-            distinct.sort_unstable();
-            distinct.dedup();
-            (Diversity::of(&words), distinct.len())
+            (Diversity::of(&words), system.novel)
         };
         let measured = if diversity { systems.iter().map(of).collect() } else { vec![] };
         Ok(Self { rows, diversity: measured, systems: systems.len() })

@@ -8,10 +8,13 @@ use crate::{Context, error::Result, screen::print};
 use chosen::Chosen;
 use ekphrasis_metrics::{
     Groups, Resampling, Suite, TextFrequencies, Texts,
-    files::{self, CaptionSet, Wording},
+    files::{self, CaptionSet, Training, Wording},
 };
 use measured::{Measured, System};
-use std::path::{Path, PathBuf};
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+};
 
 /// Arguments of `score`.
 #[derive(clap::Args)]
@@ -85,7 +88,12 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
         shown::ending(path)?;
     }
     let Prepared { references, systems, ids, about } = prepared(&args, &say)?;
-    let given = args.df.as_deref().map(|path| frequencies(path, &args, &say)).transpose()?;
+    let (given, training) = match &args.df {
+        Some(path) => frequencies(path, &args, &say)?,
+        None => (None, None),
+    };
+    let training: Option<HashSet<&str>> =
+        training.as_ref().map(|all| (0..all.len()).flat_map(|image| all.group(image)).collect());
     let mut suite = Suite::new(references, given, args.eos)?;
     if let Some(path) = &args.save_df {
         ekphrasis_report::write_atomically(path, &suite.frequencies().to_json()?)?;
@@ -96,7 +104,11 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
     let mut scored = Vec::new();
     for candidates in systems {
         let scores = suite.score(&candidates, &chosen.metrics, meteor.as_ref())?;
-        scored.push(System::new(scores, &chosen));
+        let novel = training.as_ref().filter(|_| !candidates.is_empty()).map(|training| {
+            let novel = candidates.iter().filter(|caption| !training.contains(caption)).count();
+            novel as f64 / candidates.len() as f64
+        });
+        scored.push(System::new(scores, &chosen, novel));
     }
     if let Some(path) = &args.per_image {
         shown::per_image(path, &ids, &scored)?;
@@ -182,12 +194,17 @@ fn prepared(args: &Args, say: &dyn Fn(&str)) -> Result<Prepared> {
     Ok(Prepared { references: groups, systems: texts, ids, about })
 }
 
-/// Document frequencies from a saved file or from captions: of Karpathy's JSON those that are trained on.
-fn frequencies(path: &Path, args: &Args, say: &dyn Fn(&str)) -> Result<TextFrequencies> {
-    if let Some(saved) = TextFrequencies::read(path)? {
-        return Ok(saved);
-    }
-    let mut set = files::read(path, wording(args))?;
+/// Document frequencies from a saved file or from captions, which are given too: of Karpathy's JSON those that are
+/// trained on.
+fn frequencies(
+    path: &Path,
+    args: &Args,
+    say: &dyn Fn(&str),
+) -> Result<(Option<TextFrequencies>, Option<Groups>)> {
+    let mut set = match files::read_training(path, wording(args))? {
+        Training::Frequencies(saved) => return Ok((Some(saved), None)),
+        Training::Captions(set) => set,
+    };
     let training: Vec<String> = set.splits().iter().map(|(name, _)| (*name).to_owned()).collect();
     let training: Vec<&str> =
         training.iter().map(String::as_str).filter(|name| ["train", "restval"].contains(name)).collect();
@@ -197,5 +214,5 @@ fn frequencies(path: &Path, args: &Args, say: &dyn Fn(&str)) -> Result<TextFrequ
     }
     let images = (0..set.len()).map(|image| set.captions(image).collect());
     let groups = if args.tokenized { Groups::tokens(images) } else { Groups::tokenized(images) };
-    Ok(TextFrequencies::count(&groups, args.eos))
+    Ok((Some(TextFrequencies::count(&groups, args.eos)), Some(groups)))
 }

@@ -82,12 +82,16 @@ fn diversity(measured: &Measured) -> Option<String> {
         let cells = (0..measured.systems).map(|i| Cell::Number { value: of(i), decimals });
         table.row(std::iter::once(Cell::from(name)).chain(cells));
     };
-    let of = |i: usize| measured.diversity[i].0;
-    row("distinct words", 0, &|i| measured.diversity[i].1 as f64);
+    let of = |i: usize| &measured.diversity[i].0;
+    row("distinct words", 0, &|i| of(i).vocabulary as f64);
     row("distinct-1", DECIMALS, &|i| of(i).distinct_1);
     row("distinct-2", DECIMALS, &|i| of(i).distinct_2);
-    row("words in a caption", 2, &|i| of(i).mean_length);
+    row("words in a caption, mean", 2, &|i| of(i).lengths.mean);
+    row("standard deviation", 2, &|i| of(i).lengths.sd);
     row("share with a trigram twice", DECIMALS, &|i| of(i).repeated_trigrams);
+    if measured.diversity.iter().all(|(_, novel)| novel.is_some()) {
+        row("share not in the training set", DECIMALS, &|i| measured.diversity[i].1.unwrap_or(f64::NAN));
+    }
     Some(screen::table(&table))
 }
 
@@ -111,9 +115,11 @@ pub fn json(
             })
             .collect();
         let mut system = json!({ "file": file, "form": form, "left_out": left_out, "empty_captions": empty, "scores": scores });
-        if let Some((diversity, words)) = measured.diversity.get(i) {
+        if let Some((diversity, novel)) = measured.diversity.get(i) {
             system["diversity"] = json!(diversity);
-            system["diversity"]["distinct_words"] = json!(words);
+            if let Some(novel) = novel {
+                system["diversity"]["novel"] = json!(novel);
+            }
         }
         systems.push(system);
     }
