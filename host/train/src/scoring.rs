@@ -113,7 +113,7 @@ impl Scoring {
         all.insert("distinct_1".into(), diversity.distinct_1);
         all.insert("distinct_2".into(), diversity.distinct_2);
         all.insert("vocabulary".into(), diversity.vocabulary as f64);
-        all.insert("length".into(), diversity.mean_length);
+        all.insert("length".into(), diversity.lengths.mean);
         let training = data.split("train")?.examples.iter().flat_map(|e| e.tokens.iter().map(Vec::as_slice));
         all.insert("novel".into(), novel_share(&words, training));
         if split.examples.iter().all(|e| e.scene.is_some()) && !split.is_empty() {

@@ -180,19 +180,6 @@ pub(super) fn pad(graph: &mut Graph, form: Form) -> Outputs {
     Ok(vec![Some(x)])
 }
 
-/// In training the mask is an output, used or not: the gradient needs what was drawn.
-pub(super) fn dropout(graph: &mut Graph, mut form: Form) -> Outputs {
-    let mode = form.inputs.get(2).copied().flatten();
-    let off = |v| graph.value(v).tensor().and_then(|t| t.as_scalar()) == Some(0.0);
-    let wanted = form.wanted.len();
-    if mode.is_some_and(|v| !off(v)) {
-        form.wanted = vec![true; 2];
-    }
-    let mut outputs = keep(graph, form)?;
-    outputs.truncate(wanted);
-    Ok(outputs)
-}
-
 /// The accumulation type of narrow floats is not ours to choose.
 pub(super) fn range(graph: &mut Graph, mut form: Form) -> Outputs {
     form.attrs.remove("stash_type");

@@ -10,7 +10,7 @@ use serde::Serialize;
 use std::collections::HashSet;
 
 /// Diversity of a set of captions, one or more for each image; all 0 for none.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Diversity {
     /// Share of captions in which some trigram occurs twice.
     pub repeated_trigrams: f64,
@@ -20,8 +20,8 @@ pub struct Diversity {
     pub distinct_2: f64,
     /// Number of distinct tokens.
     pub vocabulary: usize,
-    /// Mean number of tokens.
-    pub mean_length: f64,
+    /// How long the captions are.
+    pub lengths: Lengths,
 }
 
 /// How many tokens captions have.
@@ -49,7 +49,7 @@ impl Diversity {
             distinct_1: distinct_n(captions, 1),
             distinct_2: distinct_n(captions, 2),
             vocabulary: tokens.len(),
-            mean_length: Lengths::of(captions).mean,
+            lengths: Lengths::of(captions),
         }
     }
 }
@@ -138,7 +138,7 @@ mod tests {
         assert_eq!((diversity.distinct_1, diversity.vocabulary), (3.0 / 10.0, 3));
         // 12 23 31 12 23, 12 21 12
         assert_eq!(diversity.distinct_2, 4.0 / 8.0);
-        assert_eq!(diversity.mean_length, 10.0 / 3.0);
+        assert_eq!(diversity.lengths.mean, 10.0 / 3.0);
         let lengths = Lengths::of(&captions);
         assert_eq!(lengths.histogram, [1, 0, 0, 0, 1, 0, 1]);
         // (36 + 16 + 0) / 3 - (10 / 3)^2 = 56 / 9
