@@ -92,6 +92,36 @@ pub fn gan_scores(gan: &Value) -> Option<Table> {
     Some(table)
 }
 
+/// Distances of painted from real pictures, each with the encoder that it is taken by. None if there is none.
+pub fn distances(gan: &Value) -> Option<Table> {
+    let mut table = Table::new(["painted from real pictures, by encoder", "distance"]);
+    let named = gan.as_object().into_iter().flatten().filter(|(name, _)| name.ends_with(')'));
+    let rows: Vec<_> = named.map(|(name, value)| [name.as_str().into(), number(Some(value), 4)]).collect();
+    let some = !rows.is_empty();
+    for row in rows {
+        table.row(row);
+    }
+    some.then_some(table)
+}
+
+/// What the scorer says on each split. None if nothing.
+pub fn scorer_scores(scorer: &Map<String, Value>) -> Option<Table> {
+    let headings = ["CLIPScore", "RefCLIPScore", "text R@1", "R@5", "R@10", "image R@1", "R@5", "R@10"];
+    let mut table = Table::new(["split", "by encoder"].into_iter().chain(headings));
+    for (split, scores) in scorer {
+        let encoder = scores.get("encoder").and_then(Value::as_str).unwrap_or("?");
+        let mut cells = vec![Cell::from(split.as_str()), Cell::from(encoder)];
+        cells.extend(["clip_score", "ref_clip_score"].map(|name| number(scores.get(name), 3)));
+        for way in ["image_to_text", "text_to_image"] {
+            let ranking = scores.get(way);
+            let recall = |k| number(ranking.and_then(|r| r.get(format!("recall@{k}"))), 3);
+            cells.extend([1, 5, 10].map(recall));
+        }
+        table.row(cells);
+    }
+    (!scorer.is_empty()).then_some(table)
+}
+
 /// The first `count` pictures: the human caption, then those after each phase.
 pub fn captions(summary: &Value, count: usize) -> String {
     let rows = summary.get("examples").and_then(Value::as_array).into_iter().flatten();
@@ -145,7 +175,7 @@ mod tests {
                 "cross_entropy": { "val": { "cider_d": 3.45, "bleu_4": 0.6, "rouge_l": 0.7 }, "test": { "cider_d": 3.4 } },
                 "policy_gradient": { "val": { "cider_d": 3.91, "bleu_4": 0.71, "rouge_l": 0.75 } },
             },
-            "gan": { "r_precision": 0.7, "r_precision_real": 0.95 },
+            "gan": { "r_precision": 0.7, "r_precision_real": 0.95, "frechet(dual_encoder)": 12.5 },
             "seconds": { "gan": 30.0 }, "steps": { "gan": 600 },
             "examples": [{ "human": "a red circle", "cross_entropy": "a circle", "policy_gradient": null }],
         })
@@ -167,11 +197,26 @@ mod tests {
     #[test]
     fn the_rest_of_a_summary() {
         assert!(gan_scores(&summary()["gan"]).unwrap().to_text(Style::Plain).contains("0.950"));
+        let apart = distances(&summary()["gan"]).unwrap().to_text(Style::Plain);
+        assert!(apart.contains("frechet(dual_encoder)") && apart.contains("12.5000"), "{apart}");
+        assert!(!apart.contains("r_precision") && distances(&json!({ "r_precision": 0.7 })).is_none());
         assert!(gan_scores(&json!({})).is_none() && times(&json!({})).is_none());
         let captions = captions(&summary(), 4);
         assert!(captions.starts_with("1.  human            a red circle\n"), "{captions}");
         assert!(captions.ends_with("    policy gradient  -\n"), "{captions}");
         assert!(times(&summary()).unwrap().to_text(Style::Plain).contains("50.0"));
+    }
+
+    #[test]
+    fn the_scorer_is_named_beside_its_scores() {
+        let ranking = json!({ "recall@1": 0.25, "recall@5": 0.5, "recall@10": 1.0, "median_rank": 3.0 });
+        let scores = json!({ "val": {
+            "encoder": "dual_encoder", "clip_score": 1.5, "image_to_text": ranking, "text_to_image": ranking,
+        } });
+        let text = scorer_scores(scores.as_object().unwrap()).unwrap().to_text(Style::Plain);
+        let row = text.lines().last().unwrap();
+        assert!(row.contains("dual_encoder") && row.contains("1.500") && row.contains("0.250"), "{text}");
+        assert!(scorer_scores(&Map::new()).is_none());
     }
 
     #[test]

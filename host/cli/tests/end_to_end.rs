@@ -39,6 +39,10 @@ fn a_run_leaves_everything_that_it_should() {
         let value = summary["gan"][metric].as_f64().unwrap();
         assert!((0.0..=1.0).contains(&value), "{metric}: {value}");
     }
+    for distance in ["frechet(dual_encoder)", "kernel(dual_encoder)"] {
+        assert!(summary["gan"][distance].as_f64().is_some_and(f64::is_finite), "{}", summary["gan"]);
+        assert!(out.contains(distance), "expected {distance} in:\n{out}");
+    }
     for phase in ["cross_entropy", "scorer", "gan", "gan_turn", "policy_gradient"] {
         assert!(summary["seconds"][phase].as_f64().unwrap() > 0.0);
     }
@@ -102,8 +106,21 @@ fn eval_gives_the_scores_of_the_run() {
         assert_eq!(scores["captioner"][split], summary["captioner"]["policy_gradient"][split]);
     }
     assert_eq!(scores["gan"]["val"], summary["gan"]);
+    let scorer = &scores["scorer"]["val"];
+    assert_eq!(scorer["encoder"], "dual_encoder");
+    for (score, limit) in [("clip_score", 2.5), ("ref_clip_score", 2.5 / 1.75)] {
+        let value = scorer[score].as_f64().unwrap();
+        assert!((0.0..=limit).contains(&value), "{score}: {value}");
+    }
+    for way in ["image_to_text", "text_to_image"] {
+        let recall = [1, 5, 10].map(|k| scorer[way][format!("recall@{k}")].as_f64().unwrap());
+        assert!(
+            recall.is_sorted() && recall[2] <= 1.0 && scorer[way]["median_rank"].as_f64().unwrap() >= 1.0
+        );
+    }
     let table = project.ekphrasis("eval runs/tiny").ok().out;
     assert!(table.contains("compositional") && !table.contains("train"), "{table}");
+    assert!(table.contains("RefCLIPScore") && table.contains("dual_encoder"), "{table}");
     project
         .ekphrasis("eval runs/tiny --split vall")
         .fails(1, &["unknown split `vall`", "hint: did you mean `val`?"]);
@@ -171,6 +188,15 @@ fn exported_models_train_alike() {
     project.ekphrasis("graph export plugins/models/generator --run runs/tiny --out painted_onnx").ok();
     let shown = project.ekphrasis("graph show painted_onnx").ok().out;
     assert!(shown.contains("text.") && shown.contains("image: f32[B, 3, 16, 16]"), "{shown}");
+    project.ekphrasis("graph export plugins/models/dual_encoder --run runs/tiny --out scorer_onnx").ok();
+    for i in 0..3u8 {
+        let picture = image::RgbImage::from_fn(20, 16, |x, y| image::Rgb([x as u8 * 9, y as u8 * 9, i * 90]));
+        fs::create_dir_all(project.path("some")).unwrap();
+        picture.save(project.path(&format!("some/{i}.png"))).unwrap();
+    }
+    let scored =
+        project.ekphrasis("score-images --real some --generated some --encoder scorer_onnx").ok().out;
+    assert!(scored.contains("scorer_onnx") && scored.contains("Fréchet distance"), "{scored}");
     project
         .ekphrasis("graph export plugins/models/lstm_captioner --run runs/tiny --out none")
         .fails(1, &["expected the captioner of the run, `transformer_captioner`"]);

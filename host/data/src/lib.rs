@@ -23,7 +23,7 @@ mod vocabulary;
 pub use batches::{AssembleOptions, Batch, BatchPlan, Length, Selection, assemble};
 pub use dataset::{Dataset, Example, Split};
 pub use error::DataError;
-pub use formats::karpathy::decode_picture;
+pub use formats::karpathy::{decode_picture, decode_pictures};
 pub use formats::open;
 pub use formats::shapes::{distractors::hard_distractors, meaning::stated_pairs, scene::Scene};
 pub use images::ImageStore;

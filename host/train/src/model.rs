@@ -1,6 +1,6 @@
 //! Model plugins: a folder with `model.toml` and graphs, from ONNX files or built by `model.lua`.
 
-use crate::{Result, Role, Sizes, TrainError, error::suggestion, role};
+use crate::{EncoderForm, Result, Role, Sizes, TrainError, error::suggestion, role};
 use ekphrasis_data::Vocabulary;
 use ekphrasis_graph::{DType, Graph, Tensor};
 use ekphrasis_script::{Engine, Kind};
@@ -14,12 +14,15 @@ use std::{
 /// What `model.toml` says.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Manifest {
+pub(crate) struct Manifest {
     name: String,
     role: Role,
     doc: String,
     /// `lua = "model.lua"`, or for each graph its ONNX file.
-    graphs: BTreeMap<String, String>,
+    pub graphs: BTreeMap<String, String>,
+    /// How its `image` wants pictures where it is used as an encoder of picture files.
+    #[serde(default)]
+    pub encoder: EncoderForm,
     /// Patterns of the initializers that train.
     #[serde(default = "all")]
     train: Vec<String>,
@@ -30,6 +33,18 @@ struct Manifest {
 
 fn all() -> Vec<String> {
     vec!["*".into()]
+}
+
+impl Manifest {
+    /// Reads `model.toml`.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(TrainError::io("read", path))?;
+        toml::from_str(&text).map_err(|e| TrainError::Config {
+            file: Some(path.to_owned()),
+            field: String::new(),
+            message: e.to_string(),
+        })
+    }
 }
 
 /// What happens to an initializer in training.
@@ -80,12 +95,7 @@ impl Model {
         seed: u64,
     ) -> Result<Self> {
         let path = folder.join("model.toml");
-        let text = std::fs::read_to_string(&path).map_err(TrainError::io("read", &path))?;
-        let manifest: Manifest = toml::from_str(&text).map_err(|e| TrainError::Config {
-            file: Some(path.clone()),
-            field: String::new(),
-            message: e.to_string(),
-        })?;
+        let manifest = Manifest::read(&path)?;
         let name = folder.file_name().map_or(manifest.name.clone(), |n| n.to_string_lossy().into_owned());
         if manifest.role != role {
             return Err(TrainError::model(
@@ -233,7 +243,7 @@ impl Model {
 }
 
 /// A file in the model's own folder.
-fn inside(model: &str, folder: &Path, file: &str) -> Result<PathBuf> {
+pub(crate) fn inside(model: &str, folder: &Path, file: &str) -> Result<PathBuf> {
     let plain = Path::new(file).components().all(|c| matches!(c, std::path::Component::Normal(_)));
     if !plain {
         return Err(TrainError::model(

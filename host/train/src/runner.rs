@@ -284,10 +284,10 @@ impl Runner {
         }
     }
 
-    /// R-precision of the generator on a split, under `gan`.
+    /// The generator on a split as the scorer sees it, under `gan`.
     pub fn evaluate_gan(&mut self, split: &str) -> Result<Value> {
         let result = self.durable("evaluate_gan", json!({ "split": split }), |this| {
-            let scores = evaluate::r_precision(&this.world, &*this.world.split(split)?)?;
+            let scores = evaluate::gan(&this.world, &*this.world.split(split)?)?;
             let tagged: Vec<_> = scores.iter().map(|(n, v)| (format!("gan/{n}"), *v)).collect();
             this.world.observe(|o| o.scalars(this.global_step, &tagged));
             let text: Vec<_> = scores.iter().map(|(n, v)| format!("{n} {v:.3}")).collect();

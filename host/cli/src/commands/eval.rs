@@ -33,25 +33,31 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
     };
     // All names first: a wrong one should not cost the time of the right ones.
     let splits = names.iter().map(|name| Ok(world.split(name)?)).collect::<Result<Vec<_>>>()?;
-    let painted = [Role::Generator, Role::Scorer].iter().all(|role| world.models().contains_key(role));
-    let (mut captioner, mut gan) = (Map::new(), Map::new());
-    let mut rollout = match world.models().contains_key(&Role::Captioner) {
+    let has = |role| world.models().contains_key(&role);
+    let (mut captioner, mut gan, mut scorer) = (Map::new(), Map::new(), Map::new());
+    let mut rollout = match has(Role::Captioner) {
         true => Some(Rollout::new(&world, &world.config.evaluation.policy, 1, true)?),
         false => None,
     };
     for (name, split) in names.iter().zip(&splits) {
         context.screen.say(&format!("scoring {name}: {} pictures", split.len()));
+        let mut captions = None;
         if let Some(rollout) = &mut rollout {
-            let captions = evaluate::caption_split(&world, rollout, split)?;
-            let scores = world.scores(&captions, split)?;
+            let written = evaluate::caption_split(&world, rollout, split)?;
+            let scores = world.scores(&written, split)?;
             captioner.insert(name.clone(), json!(scores));
+            captions = Some(written);
         }
-        if painted {
-            gan.insert(name.clone(), json!(evaluate::r_precision(&world, split)?));
+        if has(Role::Scorer) {
+            let scores = evaluate::scorer(&world, split, captions.as_ref())?;
+            scorer.extend(scores.map(|scores| (name.clone(), scores)));
+        }
+        if has(Role::Generator) && has(Role::Scorer) {
+            gan.insert(name.clone(), json!(evaluate::gan(&world, split)?));
         }
     }
     if args.json {
-        let all = json!({ "captioner": captioner, "gan": gan });
+        let all = json!({ "captioner": captioner, "scorer": scorer, "gan": gan });
         let text = serde_json::to_string_pretty(&all).map_err(|e| CliError::Message(e.to_string()))?;
         return print(&(text + "\n"));
     }
@@ -59,8 +65,10 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
     // No label: these are the captions of one captioner.
     let unlabelled = Map::from_iter([(String::new(), Value::Object(captioner))]);
     parts.extend(shown::caption_scores(&unlabelled).map(|table| screen::table(&table)));
+    parts.extend(shown::scorer_scores(&scorer).map(|table| screen::table(&table)));
     for (name, scores) in &gan {
         parts.extend(shown::gan_scores(scores).map(|table| format!("{name}\n{}", screen::table(&table))));
+        parts.extend(shown::distances(scores).map(|table| screen::table(&table)));
     }
     print(&parts.join("\n"))
 }

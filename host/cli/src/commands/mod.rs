@@ -8,6 +8,7 @@ mod imagine;
 mod plugin;
 mod run;
 mod score;
+mod score_images;
 mod study;
 
 use crate::{Context, error::Result};
@@ -27,6 +28,9 @@ pub enum Command {
     /// Paint pictures from words
     #[command(long_about = include_str!("../help/imagine.txt"))]
     Imagine(imagine::Args),
+    /// Compare folders of generated and real pictures by an encoder: Fréchet and kernel distance
+    #[command(long_about = include_str!("../help/score_images.txt"))]
+    ScoreImages(score_images::Args),
     /// Run a study: many runs that differ in what it varies, compared with statistics
     #[command(long_about = include_str!("../help/study.txt"))]
     Study(study::Args),
@@ -52,6 +56,7 @@ impl Command {
             Self::Eval(args) => eval::run(context, args),
             Self::Caption(args) => caption::run(context, args),
             Self::Imagine(args) => imagine::run(context, args),
+            Self::ScoreImages(args) => score_images::run(context, args),
             Self::Study(args) => study::run(context, args),
             Self::Score(args) => score::run(context, args),
             Self::Graph(command) => command.run(context),

@@ -132,8 +132,8 @@ fn report(summary: &Value, folder: &Path) -> String {
     if let Some(table) = summary.get("captioner").and_then(Value::as_object).and_then(shown::caption_scores) {
         parts.push(screen::table(&table));
     }
-    if let Some(table) = summary.get("gan").and_then(shown::gan_scores) {
-        parts.push(screen::table(&table));
+    for of in [shown::gan_scores, shown::distances] {
+        parts.extend(summary.get("gan").and_then(of).map(|table| screen::table(&table)));
     }
     let captions = shown::captions(summary, CAPTIONS);
     if !captions.is_empty() {

@@ -60,6 +60,20 @@ fn a_set_is_at_no_distance_from_itself() {
     }
 }
 
+/// More dimensions than a panel of the factor has columns. A set and its double: `|m|^2 + tr S`.
+#[test]
+fn many_dimensions() {
+    let (rows, width) = (400, 150);
+    let a = shaped(8, rows, width, 0.0);
+    let doubled: Vec<f32> = a.iter().map(|v| 2.0 * v).collect();
+    let mut mean = vec![0.0; width];
+    a.chunks(width).for_each(|row| mean.iter_mut().zip(row).for_each(|(m, v)| *m += f64::from(*v) / 400.0));
+    let squares: f64 = a.iter().enumerate().map(|(i, v)| (f64::from(*v) - mean[i % width]).powi(2)).sum();
+    let means: f64 = mean.iter().map(|m| m * m).sum();
+    // tr S + tr 4S - 2 tr 2S = tr S.
+    near(frechet(&a, &doubled, width), means + squares / 399.0, 1e-9);
+}
+
 #[test]
 fn order_and_batches_do_not_matter() {
     let (a, b) = (shaped(4, 90, 10, 50.0), shaped(5, 700, 10, 50.2));

@@ -10,7 +10,7 @@ mod prepare;
 use std::collections::BTreeMap;
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
@@ -108,9 +108,31 @@ pub fn open(options: &Options, cache: &Path, progress: Progress) -> Result<Datas
 ///
 /// Gives `3 * size * size` bytes: channels, rows, columns.
 pub fn decode_picture(path: &Path, size: usize) -> Result<Vec<u8>, DataError> {
-    let Options { max_megapixels, max_file_mib, .. } = Options::default();
+    decode(path, size, &limits(&Options::default()))
+}
+
+/// [`decode_picture`] of many files, on all cores; one after the other in memory.
+///
+/// # Errors
+/// Names one of the files that cannot be used.
+pub fn decode_pictures(paths: &[PathBuf], size: usize) -> Result<Vec<u8>, DataError> {
+    let limits = limits(&Options::default());
+    let decoded: Vec<OnceLock<Vec<u8>>> = paths.iter().map(|_| OnceLock::new()).collect();
+    for_each(0, paths.len(), &|_, _| (), |i| {
+        // Each index comes once, so the place is empty.
+        let _ = decoded[i].set(decode(&paths[i], size, &limits)?);
+        Ok(())
+    })?;
+    Ok(decoded.into_iter().filter_map(OnceLock::into_inner).flatten().collect())
+}
+
+fn limits(options: &Options) -> prepare::Limits {
+    prepare::Limits::new(options.max_megapixels, options.max_file_mib)
+}
+
+fn decode(path: &Path, size: usize, limits: &prepare::Limits) -> Result<Vec<u8>, DataError> {
     let metadata = std::fs::metadata(path).map_err(DataError::io("read", path))?;
-    prepare::prepare(path, &metadata, size, &prepare::Limits::new(max_megapixels, max_file_mib))
+    prepare::prepare(path, &metadata, size, limits)
         .map_err(|reason| DataError::malformed(path, "picture", reason))
 }
 
@@ -179,7 +201,7 @@ fn prepared(
         }
         Err(other) => return Err(other),
     }
-    let limits = prepare::Limits::new(options.max_megapixels, options.max_file_mib);
+    let limits = limits(options);
     let writer = PixelWriter::create(&path, key, files.len(), options.image_size)?;
     for_each(options.threads, files.len(), progress, |row| {
         let Some((path, metadata)) = files.get(row) else { return Ok(()) };
