@@ -148,7 +148,8 @@ pub fn class() -> Class<LossGraph> {
                     let (y, x) = (y.id_in(&g.loss.trace)?, x.id_in(&g.loss.trace)?);
                     let gradient = g.loss.trace.with(|graph| -> Result<ValueId> {
                         let total = graph.reduce_sum(y, &[], false)?;
-                        let mut all = ekphrasis_grad::gradient(graph, total, None, &[x])?;
+                        let all = ekphrasis_grad::gradient(graph, total, None, &[x]);
+                        let mut all = all.map_err(|e| g.world.not_differentiable(e))?;
                         match all.pop().flatten() {
                             Some(id) => Ok(id),
                             None => Ok(graph.zeros_like(x)?),
