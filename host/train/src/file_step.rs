@@ -80,7 +80,7 @@ pub fn class() -> Class<FileGraph> {
         "gradient",
         "(y: Tensor, x: Tensor): Tensor",
         "The gradient of the sum of y by x, itself differentiable.",
-        |_, g, (y, x): (Tensor, Tensor)| crate::loss::gradient(&g.trace, &y, &x),
+        |_, g, (y, x): (Tensor, Tensor)| crate::loss::gradient(&g.trace, &y, &x, TrainError::from),
     )
 }
 

@@ -2,6 +2,7 @@
 
 use crate::{Mode, Result, Role, TrainError, World, calls::RoleCalls, rollout};
 use ekphrasis_data::Vocabulary;
+use ekphrasis_grad::GradError;
 use ekphrasis_graph::{DType, Shape, ValueId};
 use ekphrasis_script::{Class, Fault, ModelHandle, Tensor, Trace};
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
@@ -102,11 +103,16 @@ pub(crate) fn fault(error: TrainError) -> mlua::Error {
 }
 
 /// The gradient of the sum of `y` by `x`; zeros where `y` does not depend on `x`.
-pub(crate) fn gradient(trace: &Trace, y: &Tensor, x: &Tensor) -> mlua::Result<Tensor> {
+pub(crate) fn gradient(
+    trace: &Trace,
+    y: &Tensor,
+    x: &Tensor,
+    explain: impl Fn(GradError) -> TrainError,
+) -> mlua::Result<Tensor> {
     let (y, x) = (y.id_in(trace)?, x.id_in(trace)?);
     let gradient = trace.with(|graph| -> Result<ValueId> {
         let total = graph.reduce_sum(y, &[], false)?;
-        match ekphrasis_grad::gradient(graph, total, None, &[x])?.pop().flatten() {
+        match ekphrasis_grad::gradient(graph, total, None, &[x]).map_err(&explain)?.pop().flatten() {
             Some(id) => Ok(id),
             None => Ok(graph.zeros_like(x)?),
         }
@@ -160,7 +166,9 @@ pub fn class() -> Class<LossGraph> {
                 "gradient",
                 "(y: Tensor, x: Tensor): Tensor",
                 "The gradient of the sum of y by x, itself differentiable: for R1 and WGAN-GP penalties.",
-                |_, g, (y, x): (Tensor, Tensor)| gradient(&g.loss.trace, &y, &x),
+                |_, g, (y, x): (Tensor, Tensor)| {
+                    gradient(&g.loss.trace, &y, &x, |e| g.world.not_differentiable(e))
+                },
             );
     for role in Role::ALL {
         let doc = format!(

@@ -82,6 +82,12 @@ pub struct Model {
 }
 
 impl Model {
+    /// The file that holds a graph: one of its own, or the script that makes all of them.
+    pub(crate) fn file_of(&self, graph: &str) -> &Path {
+        let own = self.graphs.keys().position(|g| g == graph).filter(|_| self.files.len() > 2);
+        self.files.get(own.unwrap_or(0) + 1).unwrap_or(&self.folder)
+    }
+
     /// Loads the plugin in `folder` for `role`.
     ///
     /// # Errors

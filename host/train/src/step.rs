@@ -251,7 +251,8 @@ fn step_graph(world: &Rc<World>, update: &Update, optimizer: &Optimizer) -> Resu
             format!("loss `{}` does not use the {role}, whose weights it should train", update.name);
         return Err(TrainError::model(&model.name, message));
     }
-    let mut gradients = ekphrasis_grad::gradient(&mut graph, value, None, &present)?.into_iter();
+    let gradients = ekphrasis_grad::gradient(&mut graph, value, None, &present);
+    let mut gradients = gradients.map_err(|e| world.not_differentiable(e))?.into_iter();
     let mut parts = vec![];
     for (i, (slot, id)) in layout.iter().zip(&wrt).enumerate() {
         let end = layout.get(i + 1).map_or(total, |next| next.offset);

@@ -9,7 +9,7 @@ use crate::{
     weights::{AllWeights, Weights},
 };
 use ekphrasis_data::{Dataset, Split};
-use ekphrasis_grad::RunningStatistic;
+use ekphrasis_grad::{GradError, RunningStatistic};
 use ekphrasis_graph::Graph;
 use ekphrasis_plugin::RewardPlugin;
 use ekphrasis_runtime::{DeviceTensor, Runtime};
@@ -212,6 +212,31 @@ impl World {
     /// All models.
     pub fn models(&self) -> &Models {
         &self.models
+    }
+
+    /// What went wrong in differentiation, with the files that nodes without a rule come from.
+    pub(crate) fn not_differentiable(&self, error: GradError) -> TrainError {
+        let GradError::Missing { missing, .. } = &error else { return error.into() };
+        let mut places: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for node in missing {
+            // Their names begin with role and graph.
+            let mut parts = node.node.split('/');
+            let role = parts.next().and_then(|name| Role::ALL.into_iter().find(|r| r.name() == name));
+            let Some(model) = role.and_then(|r| self.models.get(&r)) else { continue };
+            let file = model.file_of(parts.next().unwrap_or_default()).display().to_string();
+            let files = places.entry(&model.name).or_default();
+            if !files.contains(&file) {
+                files.push(file);
+            }
+        }
+        match places.is_empty() {
+            true => error.into(),
+            false => {
+                let models = places.keys().copied().collect::<Vec<_>>().join("`, `");
+                let files = places.into_values().flatten().collect::<Vec<_>>().join(", ");
+                TrainError::model(&models, format!("{files}: {error}"))
+            }
+        }
     }
 
     /// Loads a script by name.

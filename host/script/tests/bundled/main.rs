@@ -93,8 +93,16 @@ fn every_script_loads() -> Outcome {
             }
         }
     }
-    for name in ["cross_entropy", "info_nce", "hinge_gan", "policy_gradient", "greedy", "multinomial", "mix"]
-    {
+    for name in [
+        "cross_entropy",
+        "info_nce",
+        "hinge_gan",
+        "wgan_gp",
+        "policy_gradient",
+        "greedy",
+        "multinomial",
+        "mix",
+    ] {
         assert!(loaded.iter().any(|l| l == name), "{name} is missing from {loaded:?}");
     }
     let gan = engine.load(Kind::Loss, &root().join("scripts/losses/hinge_gan.lua"))?;
