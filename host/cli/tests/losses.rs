@@ -52,7 +52,7 @@ fn a_model_with_operators_that_have_no_rule() {
         "plugins/models/odd/model.toml",
         "name = \"odd\"\nrole = \"discriminator\"\ndoc = \"For a test.\"\ngraphs = { judge = \"judge.onnx\" }\ntrain = [\"*\"]\n",
     );
-    g.save(&project.path("plugins/models/odd/judge.onnx")).unwrap();
+    g.save(project.path("plugins/models/odd/judge.onnx")).unwrap();
     project.ekphrasis("run configs/tiny.toml --set schedule=gan --set models.discriminator=odd").fails(
         1,
         &[
