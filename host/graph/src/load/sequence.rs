@@ -77,7 +77,7 @@ impl Sequences {
             "SequenceInsert" => {
                 let mut elements = own(0)?.to_vec();
                 let at = match call.tensors.get(2).copied().flatten() {
-                    Some(_) => position(call.number(g, 2)?, elements.len() + 1)?,
+                    Some(_) => position_below(elements.len() + 1, call.number(g, 2)?, elements.len())?,
                     None => elements.len(),
                 };
                 elements.insert(at, call.tensor(1)?);
@@ -145,8 +145,13 @@ impl Call<'_> {
 
 /// An index that may count from the end.
 fn position(index: i64, len: usize) -> Step<usize> {
+    position_below(len, index, len)
+}
+
+/// The same up to another bound: one may insert behind the last.
+fn position_below(bound: usize, index: i64, len: usize) -> Step<usize> {
     let at = if index < 0 { index.saturating_add(len as i64) } else { index };
-    let inside = usize::try_from(at).ok().filter(|at| *at < len);
+    let inside = usize::try_from(at).ok().filter(|at| *at < bound);
     inside.ok_or_else(|| format!("position {index} is outside of a sequence of {len}"))
 }
 

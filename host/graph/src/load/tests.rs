@@ -353,33 +353,3 @@ fn functions_without_end_are_refused() {
     graph_of(&mut m).node = vec![call];
     refused(&m, &["the_twice", "32 deep"]);
 }
-
-#[test]
-fn sequences_of_known_length_leave_nothing_behind() {
-    let int = |name: &str, v: i64| node("Constant", &[], &[name], vec![attr("value_int", Attr::Int(v))]);
-    let axis = |n: i64| attr("axis", Attr::Int(n));
-    let nodes = vec![
-        int("two", 2),
-        int("last", -1),
-        node("SplitToSequence", &["x", "two"], &["parts"], vec![axis(1)]),
-        node("SequenceAt", &["parts", "last"], &["c"], vec![]),
-        node("SequenceErase", &["parts"], &["fewer"], vec![]),
-        node("SequenceInsert", &["fewer", "x", "last"], &["more"], vec![]),
-        node("ConcatFromSequence", &["more"], &["all"], vec![axis(1)]),
-        node("Concat", &["c", "all"], &["y"], vec![axis(1)]),
-    ];
-    let g = load(&model(18, vec![port("x", &["B", "5"])], nodes.clone())).unwrap();
-    assert_eq!(g.value(g.output_named("y").unwrap()).describe(), "f32[B, 10]");
-    assert!(g.nodes().all(|(_, n)| ["Split", "Concat"].contains(&n.op.as_str())), "{}", g.describe());
-    let refused = |change: &dyn Fn(&mut Vec<proto::NodeProto>), part: &str| {
-        let mut nodes = nodes.clone();
-        change(&mut nodes);
-        let text = load(&model(18, vec![port("x", &["B", "5"])], nodes)).unwrap_err().to_string();
-        assert!(text.contains(part), "expected `{part}` in: {text}");
-    };
-    refused(&|n| n[0] = int("two", 0), "parts of size 1 or more");
-    refused(&|n| n[1] = int("last", 3), "position below 3");
-    refused(&|n| n[1] = int("last", -9), "position within 3");
-    refused(&|n| n[2].attribute = vec![axis(0)], "known size to split");
-    refused(&|n| n[7].input[0] = "parts".into(), "`parts` is a sequence");
-}

@@ -82,6 +82,7 @@ pub fn compile_file(folder: &Path, stem: &str, source: &Path, defines: &[&str]) 
 pub fn readme_block(language: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins/README.md");
     let text = std::fs::read_to_string(path).unwrap();
-    let (_, rest) = text.split_once(&format!("```{language}\n")).expect("a block of this language");
+    let (_, guide) = text.split_once("## A compiled reward").expect("the guide to rewards");
+    let (_, rest) = guide.split_once(&format!("```{language}\n")).expect("a block of this language");
     rest.split_once("```").expect("the end of the block").0.to_owned()
 }

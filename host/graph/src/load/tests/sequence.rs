@@ -58,6 +58,23 @@ fn a_part_has_the_size_that_is_asked_for() {
     assert_eq!(sizes, Some(vec![2, 2, 1]));
 }
 
+/// As in Python's `list.insert`, which the standard follows.
+#[test]
+fn a_negative_place_counts_from_the_last() {
+    let nodes = vec![
+        number("last", -1),
+        node("SequenceConstruct", &["x", "x"], &["two"], vec![]),
+        node("Exp", &["x"], &["e"], vec![]),
+        node("SequenceInsert", &["two", "e", "last"], &["three"], vec![]),
+        node("ConcatFromSequence", &["three"], &["y"], vec![int("axis", 0)]),
+    ];
+    let g = load(&model(18, vec![port("x", &["2"])], nodes)).unwrap();
+    let (_, concat) = g.producer(g.find("y").unwrap()).unwrap();
+    let (e, _) = g.producer(concat.inputs[1].unwrap()).unwrap();
+    assert_eq!(g.node(e).op, "Exp");
+    assert_eq!(concat.inputs[0], concat.inputs[2]);
+}
+
 #[test]
 fn what_has_no_known_length_is_refused() {
     let refuse = |nodes: Vec<proto::NodeProto>, dims: &[&str], parts: &[&str]| {
