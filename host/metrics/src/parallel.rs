@@ -36,29 +36,13 @@ pub(crate) fn each<S: Default, T: Send>(
     })
 }
 
-/// Sets each value to `of` its place, on all cores.
-pub(crate) fn fill<T: Send>(values: &mut [T], of: impl Fn(usize) -> T + Sync) {
-    let threads = thread::available_parallelism().map_or(1, NonZero::get);
-    let size = values.len().div_ceil(threads).max(1);
-    let of = &of;
-    thread::scope(|scope| {
-        for (part, values) in values.chunks_mut(size).enumerate() {
-            scope.spawn(move || {
-                for (i, value) in values.iter_mut().enumerate() {
-                    *value = of(part * size + i);
-                }
-            });
-        }
-    });
-}
-
 #[cfg(test)]
 mod tests {
     #[test]
     fn every_number_comes_once_and_in_order() {
         for count in [0, 1, 2, 15, 16, 17, 1000] {
             for grain in [0, 1, 16, 5000] {
-                let all = super::each(count, grain, |_: &mut (), i| i);
+                let all = super::each(count, grain, |(), i| i);
                 assert_eq!(all, (0..count).collect::<Vec<_>>());
             }
         }

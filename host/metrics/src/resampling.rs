@@ -7,7 +7,7 @@ use crate::bleu::BleuStatistics;
 use crate::error::MetricsError;
 use crate::meteor::MeteorStatistics;
 use crate::ngrams::MAX_ORDER;
-use crate::parallel::fill;
+use crate::parallel;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
@@ -241,13 +241,11 @@ impl Resampling {
     /// Calls `of` once for each sample, with random numbers that depend on seed, `purpose` and sample alone.
     fn each(&self, purpose: u64, of: impl Fn(ChaCha8Rng) -> f64 + Sync) -> Vec<f64> {
         let first = ChaCha8Rng::seed_from_u64(self.seed);
-        let mut values = vec![0.0; self.samples.max(1)];
-        fill(&mut values, |sample| {
+        parallel::each(self.samples.max(1), 1, |(), sample| {
             let mut random = first.clone();
             random.set_stream(purpose << 56 | sample as u64);
             of(random)
-        });
-        values
+        })
     }
 
     /// The interval that holds the middle of the values; between two of them it interpolates linearly.

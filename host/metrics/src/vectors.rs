@@ -27,22 +27,3 @@ pub(crate) fn same_width(what: &str, expected: usize, found: usize) -> Result<()
     let expected = format!("rows of {expected} numbers, as those that they are compared with");
     Err(MetricsError::vectors(what, expected, format!("rows of {found}")))
 }
-
-/// Runs `work` on each of `count` parts, on all cores; results in order.
-pub(crate) fn parallel<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from).min(count);
-    if cores < 2 {
-        return (0..count).map(work).collect();
-    }
-    let mut results: Vec<Option<T>> = (0..count).map(|_| None).collect();
-    let each = count.div_ceil(cores);
-    std::thread::scope(|scope| {
-        for (i, part) in results.chunks_mut(each).enumerate() {
-            let work = &work;
-            scope.spawn(move || {
-                part.iter_mut().enumerate().for_each(|(j, slot)| *slot = Some(work(i * each + j)));
-            });
-        }
-    });
-    results.into_iter().flatten().collect()
-}

@@ -1,7 +1,7 @@
 //! The kernel distance, which is KID over Inception's features (Bińkowski et al. 2018,
 //! <https://arxiv.org/abs/1801.01401>).
 
-use crate::{MetricsError, vectors};
+use crate::{MetricsError, parallel, vectors};
 use nalgebra::{DMatrix, DMatrixView};
 
 /// Rows that are compared with each other at a time.
@@ -50,7 +50,7 @@ pub fn kernel_distance_of_subsets(
         let expected = format!("at least 1 subset of 2 to {rows} rows");
         return Err(MetricsError::vectors("kernel distance", expected, format!("{subsets} of {size}")));
     }
-    let estimates = vectors::parallel(subsets, |i| {
+    let estimates = parallel::each(subsets, 1, |(), i| {
         let draw = |values: &[f32], side: u64| {
             let mut random = Random(seed ^ ((2 * i as u64 + side) << 32));
             let mut left: Vec<usize> = (0..values.len() / width).collect();
@@ -90,7 +90,7 @@ fn between(x: &DMatrix<f64>, y: &DMatrix<f64>) -> f64 {
     let width = x.nrows();
     let rows = y.transpose();
     let blocks: Vec<&[f64]> = x.as_slice().chunks(BLOCK * width).collect();
-    let sums = vectors::parallel(blocks.len(), |b| {
+    let sums = parallel::each(blocks.len(), 1, |(), b| {
         let products = &rows * DMatrixView::from_slice(blocks[b], width, blocks[b].len() / width);
         products.iter().map(|dot| kernel(*dot, width)).sum::<f64>()
     });

@@ -3,7 +3,7 @@
 //! The protocol of Karpathy and Fei-Fei 2015, <https://arxiv.org/abs/1412.2306>: a picture has several
 //! captions; it has found them when it has found the best of them; each caption looks for its one picture.
 
-use crate::{Embeddings, MetricsError, vectors};
+use crate::{Embeddings, MetricsError, parallel};
 use nalgebra::{DMatrix, DMatrixView};
 
 /// Queries that are compared with all items at a time: a block of similarities stays small.
@@ -104,5 +104,5 @@ fn ranks<'a>(
             .map(rank)
             .collect::<Vec<_>>()
     };
-    vectors::parallel(blocks.len(), of_block).concat()
+    parallel::each(blocks.len(), 1, |(), block| of_block(block)).concat()
 }

@@ -12,7 +12,7 @@ use crate::corpus::check;
 use crate::error::MetricsError;
 use crate::interner::{Interner, is_python_space};
 use crate::meteor::{Meteor, MeteorScores};
-use crate::parallel::fill;
+use crate::parallel;
 use crate::resampling::PerImageScores;
 use crate::rouge::rouge_l;
 use crate::texts::Texts;
@@ -186,10 +186,10 @@ impl Suite {
 
     /// The scores of each image, on all cores.
     fn rows(&self, candidates: &Texts, words: &WordLists, metrics: &[Metric]) -> Vec<Row> {
-        let mut rows = vec![Row::default(); self.len()];
         let scorers = Scorers::new(&self.frequencies, metrics);
-        fill(&mut rows, |image| self.row(image, candidates.get(image), words.get(image), &scorers));
-        rows
+        parallel::each(self.len(), 1, |(), image| {
+            self.row(image, candidates.get(image), words.get(image), &scorers)
+        })
     }
 
     fn row(&self, image: usize, text: &str, words: &[u32], scorers: &Scorers) -> Row {
