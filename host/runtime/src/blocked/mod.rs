@@ -6,14 +6,15 @@
 //! slower way over patches. The operators can be asked for by name, though: this pass puts them in the place of
 //! [`Conv`](convolution) and strided [`ConvTranspose`](transposed), with conversions of layout around them.
 //!
-//! GFLOP/s on two cores of an AMD EPYC (AVX-512), ONNX Runtime 1.31.1; a matrix product reaches 191:
+//! GFLOP/s on two cores of an AMD EPYC (AVX-512), ONNX Runtime 1.31.1; a matrix product reached 191 beside the first
+//! two columns, 145 beside the last:
 //!
-//! | N, C -> M, picture, kernel, stride | Conv, before and after | data gradient | weight gradient |
+//! | N, C -> M, picture, kernel, stride | Conv, before and after | data gradient, likewise | weight gradient, likewise |
 //! |---|---|---|---|
-//! | 32, 64 -> 64, 32x32, 3, 1 | 180, 207 | | 39, 83 |
-//! | 32, 64 -> 128, 32x32, 4, 2 | 155, 189 | 146, 186 | 79, 110 |
-//! | 64, 32 -> 64, 16x16, 3, 2 | 152, 180 | 62, 151 | 31, 110 |
-//! | 64, 64 -> 128, 8x8, 3, 2 | 67, 193 | 69, 177 | 35, 130 |
+//! | 32, 64 -> 64, 32x32, 3, 1 | 180, 207 | | 34, 77 |
+//! | 32, 64 -> 128, 32x32, 4, 2 | 155, 189 | 146, 186 | 66, 97 |
+//! | 64, 32 -> 64, 16x16, 3, 2 | 152, 180 | 62, 151 | 18, 94 |
+//! | 64, 64 -> 128, 8x8, 3, 2 | 67, 193 | 69, 177 | 25, 118 |
 //!
 //! Standard operators stay where they are for other providers, and for shapes that would be padded much.
 
