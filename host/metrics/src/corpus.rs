@@ -1,20 +1,15 @@
 //! All metrics of a whole split at once.
 
-use crate::bleu::{BleuReferences, BleuStatistics};
-use crate::cider::{Cider, CiderD};
+use crate::bleu::BleuStatistics;
 use crate::document_frequencies::DocumentFrequencies;
 use crate::error::MetricsError;
 use crate::interner::Interner;
 use crate::ngrams::MAX_ORDER;
-use crate::parallel;
-use crate::rouge::rouge_l;
+use crate::rows::{Row, Scorers};
+use crate::suite::Metric;
+use crate::word_lists::WordLists;
 use serde::Serialize;
-use std::collections::HashMap;
-use std::ops::Range;
 use std::sync::Arc;
-
-/// Images that are worth a thread.
-const GRAIN: usize = 64;
 
 /// Scores of a split.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -47,6 +42,26 @@ pub struct PerImage {
 }
 
 impl Scores {
+    fn of(rows: Vec<Row>) -> Self {
+        let mut per_image = PerImage::default();
+        let mut bleu_statistics = BleuStatistics::default();
+        for Row { bleu, rouge_l, cider_d, cider } in rows {
+            per_image.cider_d.push(cider_d);
+            per_image.cider.push(cider);
+            per_image.bleu.push(bleu.scores());
+            per_image.rouge_l.push(rouge_l);
+            bleu_statistics += bleu;
+        }
+        Self {
+            cider_d: mean(&per_image.cider_d),
+            cider: mean(&per_image.cider),
+            bleu: bleu_statistics.scores(),
+            rouge_l: mean(&per_image.rouge_l),
+            bleu_statistics,
+            per_image,
+        }
+    }
+
     /// The split's scores under the names that tables and summaries use.
     pub fn named(&self) -> [(&'static str, f64); 7] {
         let [bleu_1, bleu_2, bleu_3, bleu_4] = self.bleu;
@@ -73,12 +88,7 @@ pub fn evaluate<H: AsRef<[u32]> + Sync, R: AsRef<[u32]> + Sync>(
     frequencies: &Arc<DocumentFrequencies>,
 ) -> Result<Scores, MetricsError> {
     check(hypotheses.len(), references)?;
-    Ok(score(hypotheses.len(), frequencies, |i| {
-        let references: Vec<&[u32]> = references[i].iter().map(AsRef::as_ref).collect();
-        let hypothesis = hypotheses[i].as_ref();
-        let rouge_l = rouge_l(hypothesis, &references);
-        Image { hypothesis, references, rouge_l }
-    }))
+    Ok(Scores::of(Scorers::new(frequencies, &Metric::ALL).of_ids(hypotheses, references)))
 }
 
 /// Scores tokenised text as coco-caption does: words parted by spaces, document frequencies from these
@@ -94,64 +104,20 @@ pub fn evaluate_text<H: AsRef<str>, R: AsRef<str>>(
     references: &[Vec<R>],
 ) -> Result<Scores, MetricsError> {
     check(hypotheses.len(), references)?;
-    let text = Text::new(hypotheses, references);
-    let frequencies = DocumentFrequencies::count(hypotheses.len(), |image, take| {
-        text.references(image).for_each(|caption| take(text.words(caption)));
+    let mut interner = Interner::new();
+    let hypotheses = WordLists::new(hypotheses.iter().map(AsRef::as_ref), false, &mut interner);
+    let captions = WordLists::new(references.iter().flatten().map(AsRef::as_ref), false, &mut interner);
+    let mut ends = vec![0];
+    ends.extend(references.iter().scan(0, |end, image| {
+        *end += image.len();
+        Some(*end)
+    }));
+    let range = |image: usize| ends[image]..ends[image + 1];
+    let frequencies = DocumentFrequencies::count(references.len(), |image, take| {
+        range(image).for_each(|caption| take(captions.get(caption)));
     });
-    Ok(score(hypotheses.len(), &Arc::new(frequencies), |image| {
-        let spaced: Vec<&[u32]> = text.references(image).map(|caption| text.spaced(caption)).collect();
-        Image {
-            hypothesis: text.words(text.first[image]),
-            references: text.references(image).map(|caption| text.words(caption)).collect(),
-            rouge_l: rouge_l(text.spaced(text.first[image]), &spaced),
-        }
-    }))
-}
-
-/// A split's captions as ids, image by image: its hypothesis, then its references.
-struct Text {
-    tokens: Vec<u32>,
-    /// Where each caption ends in `tokens`.
-    ends: Vec<usize>,
-    /// Each image's first caption, and the number of captions.
-    first: Vec<usize>,
-    /// The words of ROUGE-L, for the few captions where they are others.
-    spaced: HashMap<usize, Vec<u32>>,
-}
-
-impl Text {
-    fn new<H: AsRef<str>, R: AsRef<str>>(hypotheses: &[H], references: &[Vec<R>]) -> Self {
-        let mut text = Self { tokens: vec![], ends: vec![], first: vec![], spaced: HashMap::new() };
-        let mut interner = Interner::new();
-        let mut push = |text: &mut Self, caption: &str| {
-            if !interner.plain_words(caption, &mut text.tokens) {
-                text.spaced.insert(text.ends.len(), interner.space_separated(caption));
-                text.tokens.extend(interner.words(caption));
-            }
-            text.ends.push(text.tokens.len());
-        };
-        for (hypothesis, references) in hypotheses.iter().zip(references) {
-            text.first.push(text.ends.len());
-            push(&mut text, hypothesis.as_ref());
-            references.iter().for_each(|reference| push(&mut text, reference.as_ref()));
-        }
-        text.first.push(text.ends.len());
-        text
-    }
-
-    /// The captions that are an image's references.
-    fn references(&self, image: usize) -> Range<usize> {
-        self.first[image] + 1..self.first[image + 1]
-    }
-
-    fn words(&self, caption: usize) -> &[u32] {
-        let start = caption.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.tokens[start..self.ends[caption]]
-    }
-
-    fn spaced(&self, caption: usize) -> &[u32] {
-        self.spaced.get(&caption).map_or_else(|| self.words(caption), Vec::as_slice)
-    }
+    let scorers = Scorers::new(&Arc::new(frequencies), &Metric::ALL);
+    Ok(Scores::of(scorers.of_text(&hypotheses, &captions, range)))
 }
 
 pub(crate) fn check<R>(hypotheses: usize, references: &[Vec<R>]) -> Result<(), MetricsError> {
@@ -161,45 +127,6 @@ pub(crate) fn check<R>(hypotheses: usize, references: &[Vec<R>]) -> Result<(), M
     match references.iter().position(Vec::is_empty) {
         Some(image) => Err(MetricsError::NoReferences { image }),
         None => Ok(()),
-    }
-}
-
-/// An image to be scored.
-struct Image<'a> {
-    hypothesis: &'a [u32],
-    references: Vec<&'a [u32]>,
-    rouge_l: f64,
-}
-
-/// The scores of images, on all cores.
-fn score<'a>(
-    images: usize,
-    frequencies: &Arc<DocumentFrequencies>,
-    image: impl Fn(usize) -> Image<'a> + Sync,
-) -> Scores {
-    let (cider_d, cider) = (CiderD::new(Arc::clone(frequencies)), Cider::new(Arc::clone(frequencies)));
-    let each = parallel::each(images, GRAIN, |_: &mut (), i| {
-        let Image { hypothesis, references, rouge_l } = image(i);
-        let prepared = cider_d.prepare(&references);
-        let bleu = BleuStatistics::new(hypothesis, &BleuReferences::new(&references));
-        (cider_d.score(hypothesis, &prepared), cider.score(hypothesis, &prepared), bleu, rouge_l)
-    });
-    let mut per_image = PerImage::default();
-    let mut bleu_statistics = BleuStatistics::default();
-    for (cider_d, cider, statistics, rouge_l) in each {
-        per_image.cider_d.push(cider_d);
-        per_image.cider.push(cider);
-        per_image.bleu.push(statistics.scores());
-        per_image.rouge_l.push(rouge_l);
-        bleu_statistics += statistics;
-    }
-    Scores {
-        cider_d: mean(&per_image.cider_d),
-        cider: mean(&per_image.cider),
-        bleu: bleu_statistics.scores(),
-        rouge_l: mean(&per_image.rouge_l),
-        bleu_statistics,
-        per_image,
     }
 }
 

@@ -112,11 +112,13 @@ mod ngrams;
 mod parallel;
 mod resampling;
 mod rouge;
+mod rows;
 mod suite;
 mod texts;
 mod tokenizer;
 mod truth;
 mod vectors;
+mod word_lists;
 
 pub use alarms::{Divergence, Flaw, FlawFinder, HeldOut, RewardWatch, UNFINISHED_ENDS};
 pub use bleu::{BleuReferences, BleuStatistics};

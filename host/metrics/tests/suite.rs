@@ -2,8 +2,8 @@
 
 use ekphrasis_metrics::files::{Training, Wording, read_training};
 use ekphrasis_metrics::{
-    Cider, CiderD, DocumentFrequencies, Groups, Interner, Metric, Suite, TextFrequencies, Texts,
-    evaluate_text, with_eos,
+    BleuReferences, BleuStatistics, Cider, CiderD, DocumentFrequencies, Groups, Interner, Metric, Suite,
+    TextFrequencies, Texts, rouge_l, with_eos,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -30,16 +30,26 @@ fn candidates() -> Texts {
 fn a_suite_scores_as_the_metrics_do_alone() {
     let mut suite = Suite::new(references(), None, false).unwrap();
     let scores = suite.score(&candidates(), &Metric::ALL, None).unwrap();
-    let expected = evaluate_text(&CANDIDATES, &REFERENCES.map(<[_]>::to_vec)).unwrap();
-    assert_eq!(scores.rouge_l, expected.per_image.rouge_l);
+    let mut interner = Interner::new();
+    let mut parted = |part: fn(&mut Interner, &str) -> Vec<u32>| {
+        let candidates = CANDIDATES.map(|text| part(&mut interner, text));
+        let references = REFERENCES.map(|image| image.iter().map(|text| part(&mut interner, text)).collect());
+        (candidates, references)
+    };
+    let (spaced, spaced_references): (_, [Vec<Vec<u32>>; 5]) = parted(Interner::space_separated);
+    let (words, references): (_, [Vec<Vec<u32>>; 5]) = parted(Interner::words);
+    let frequencies = Arc::new(DocumentFrequencies::from_references(&references));
+    let (cider_d, cider) = (CiderD::new(frequencies.clone()), Cider::new(frequencies));
+    let each = |of: &dyn Fn(usize) -> f64| -> Vec<f64> { (0..CANDIDATES.len()).map(of).collect() };
+    assert_eq!(scores.rouge_l, each(&|i| rouge_l(&spaced[i], &spaced_references[i])));
     let near =
         |a: &[f64], b: &[f64]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-12);
-    assert!(
-        near(&scores.cider_d, &expected.per_image.cider_d) && near(&scores.cider, &expected.per_image.cider)
-    );
+    let by_cider_d = each(&|i| cider_d.score(&words[i], &cider_d.prepare(&references[i])));
+    let by_cider = each(&|i| cider.score(&words[i], &cider.prepare(&references[i])));
+    assert!(near(&scores.cider_d, &by_cider_d) && near(&scores.cider, &by_cider));
     for order in 1..=4 {
-        let column: Vec<f64> = expected.per_image.bleu.iter().map(|bleu| bleu[order - 1]).collect();
-        assert_eq!(scores.per_image(Metric::Bleu(order)), column);
+        let counts = |i: usize| BleuStatistics::new(&words[i], &BleuReferences::new(&references[i]));
+        assert_eq!(scores.per_image(Metric::Bleu(order)), each(&|i| counts(i).scores()[order - 1]));
     }
     assert!(scores.meteor.is_none() && scores.per_image(Metric::Meteor).is_empty());
     // What was not asked for is not there, rather than 0.

@@ -115,7 +115,8 @@ impl Scoring {
         all.insert("vocabulary".into(), diversity.vocabulary as f64);
         all.insert("length".into(), diversity.lengths.mean);
         let training = data.split("train")?.examples.iter().flat_map(|e| e.tokens.iter().map(Vec::as_slice));
-        all.insert("novel".into(), novel_share(&words, training));
+        let written: Vec<&[u32]> = words.iter().map(Vec::as_slice).collect();
+        all.insert("novel".into(), novel_share(&written, training));
         if split.examples.iter().all(|e| e.scene.is_some()) && !split.is_empty() {
             let truth = truth(&words, split, &data.vocabulary);
             all.insert("truth".into(), truth.precision());

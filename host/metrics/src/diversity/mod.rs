@@ -8,6 +8,7 @@ use crate::bleu::{BleuReferences, BleuStatistics};
 use crate::ngrams::{MAX_ORDER, sorted_ngrams};
 use serde::Serialize;
 use std::collections::HashSet;
+use std::hash::Hash;
 
 /// Diversity of a set of captions, one or more for each image; all 0 for none.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -91,19 +92,17 @@ pub fn distinct_n<C: AsRef<[u32]>>(captions: &[C], n: usize) -> f64 {
     distinct.len() as f64 / all.max(1) as f64
 }
 
-/// Share of captions that are no training caption, word for word; 0 for no captions.
+/// Share of captions that are no training caption, word for word; 0 for no captions. Captions are token ids
+/// (`&[u32]`) or text.
 ///
 /// Reads the training captions once and keeps none. They should be encoded as the captions are: one with an unknown
 /// word is equal to none that a captioner writes, which has no token for it.
-pub fn novel_share<'a, C: AsRef<[u32]>>(
-    captions: &[C],
-    training: impl IntoIterator<Item = &'a [u32]>,
-) -> f64 {
-    let mut unseen: HashSet<&[u32]> = captions.iter().map(AsRef::as_ref).collect();
+pub fn novel_share<C: Copy + Eq + Hash>(captions: &[C], training: impl IntoIterator<Item = C>) -> f64 {
+    let mut unseen: HashSet<C> = captions.iter().copied().collect();
     for caption in training {
-        unseen.remove(caption);
+        unseen.remove(&caption);
     }
-    let novel = captions.iter().filter(|caption| unseen.contains(caption.as_ref())).count();
+    let novel = captions.iter().filter(|caption| unseen.contains(caption)).count();
     novel as f64 / captions.len().max(1) as f64
 }
 
@@ -152,14 +151,14 @@ mod tests {
     #[test]
     fn no_captions() {
         assert_eq!(Diversity::of::<Vec<u32>>(&[]), Diversity::default());
-        assert_eq!(novel_share::<Vec<u32>>(&[], []), 0.0);
+        assert_eq!(novel_share::<&[u32]>(&[], []), 0.0);
         assert_eq!(mutual_bleu::<Vec<u32>>(&[]), None);
         assert_eq!(mutual_bleu(&[vec![1, 2]]), None);
     }
 
     #[test]
     fn novel_captions_are_counted_each_time() {
-        let captions = [vec![1, 2], vec![1, 2], vec![3], vec![1], vec![]];
+        let captions: [&[u32]; 5] = [&[1, 2], &[1, 2], &[3], &[1], &[]];
         let training: [&[u32]; 4] = [&[3], &[1, 2, 4], &[1], &[3]];
         assert_eq!(novel_share(&captions, training), 3.0 / 5.0);
     }

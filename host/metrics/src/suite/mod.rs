@@ -6,18 +6,14 @@ mod words;
 pub use metric::Metric;
 pub use words::{Groups, TextFrequencies};
 
-use crate::bleu::{BleuReferences, BleuStatistics};
-use crate::cider::{Cider, CiderD};
-use crate::corpus::check;
+use crate::bleu::BleuStatistics;
 use crate::error::MetricsError;
-use crate::interner::{Interner, is_python_space};
+use crate::interner::Interner;
 use crate::meteor::{Meteor, MeteorScores};
-use crate::parallel;
 use crate::resampling::PerImageScores;
-use crate::rouge::rouge_l;
+use crate::rows::{Row, Scorers};
 use crate::texts::Texts;
-use std::sync::Arc;
-use words::WordLists;
+use crate::word_lists::WordLists;
 
 /// The references of a split with what the metrics need of them, for any number of systems.
 #[derive(Debug)]
@@ -41,13 +37,12 @@ pub struct SystemScores {
     /// METEOR, if it was asked for.
     pub meteor: Option<MeteorScores>,
     words: WordLists,
-    eos: bool,
 }
 
 impl SystemScores {
     /// The words of each caption without its end, by the same ids in all systems of a suite.
     pub fn words(&self) -> impl ExactSizeIterator<Item = &[u32]> {
-        (0..self.words.len()).map(|i| without_end(self.words.get(i), self.eos))
+        (0..self.words.len()).map(|caption| self.words.without_end(caption))
     }
 
     /// What the corpus score is made of, to be resampled; none if the metric was not asked for.
@@ -75,15 +70,6 @@ impl SystemScores {
     }
 }
 
-/// The scores of one image.
-#[derive(Clone, Copy, Default)]
-struct Row {
-    bleu: BleuStatistics,
-    rouge_l: f64,
-    cider_d: f64,
-    cider: f64,
-}
-
 impl Suite {
     /// Takes the references of each image, tokenised. Document frequencies are counted from them unless they are
     /// given; with `eos` the end of a caption counts as a word in BLEU and CIDEr, as in the SCST reference.
@@ -108,11 +94,11 @@ impl Suite {
         }
         let (words, frequencies) = match frequencies {
             Some(mut frequencies) => {
-                (WordLists::new(&references.texts, eos, &mut frequencies.words), frequencies)
+                (WordLists::new(references.texts.iter(), eos, &mut frequencies.words), frequencies)
             }
             None => {
                 let mut interner = Interner::new();
-                let words = WordLists::new(&references.texts, eos, &mut interner);
+                let words = WordLists::new(references.texts.iter(), eos, &mut interner);
                 let frequencies = TextFrequencies::of(&words, &references, interner, eos);
                 (words, frequencies)
             }
@@ -156,8 +142,9 @@ impl Suite {
             return Err(MetricsError::CountMismatch { hypotheses, references });
         }
         let eos = self.frequencies.eos();
-        let words = WordLists::new(candidates, eos, &mut self.frequencies.words);
-        let rows = self.rows(candidates, &words, metrics);
+        let words = WordLists::new(candidates.iter(), eos, &mut self.frequencies.words);
+        let scorers = Scorers::new(self.frequencies.frequencies(), metrics);
+        let rows = scorers.of_text(&words, &self.words, |image| self.references.range(image));
         let column = |metric: Metric, of: fn(&Row) -> f64| match metrics.contains(&metric) {
             true => rows.iter().map(of).collect(),
             false => Vec::new(),
@@ -167,7 +154,6 @@ impl Suite {
                 let hypotheses: Vec<&str> = candidates.iter().collect();
                 let references: Vec<Vec<&str>> =
                     (0..self.len()).map(|image| self.references.group(image).collect()).collect();
-                check(hypotheses.len(), &references)?;
                 Some(meteor.evaluate(&hypotheses, &references)?)
             }
             None => None,
@@ -180,82 +166,6 @@ impl Suite {
             cider: column(Metric::Cider, |row| row.cider),
             meteor,
             words,
-            eos,
         })
-    }
-
-    /// The scores of each image, on all cores.
-    fn rows(&self, candidates: &Texts, words: &WordLists, metrics: &[Metric]) -> Vec<Row> {
-        let scorers = Scorers::new(&self.frequencies, metrics);
-        parallel::each(self.len(), 1, |(), image| {
-            self.row(image, candidates.get(image), words.get(image), &scorers)
-        })
-    }
-
-    fn row(&self, image: usize, text: &str, words: &[u32], scorers: &Scorers) -> Row {
-        let references: Vec<&[u32]> = self.references.range(image).map(|i| self.words.get(i)).collect();
-        let mut row = Row::default();
-        if scorers.bleu {
-            row.bleu = BleuStatistics::new(words, &BleuReferences::new(&references));
-        }
-        if scorers.cider_d || scorers.cider {
-            let prepared = scorers.by_cider_d.prepare(&references);
-            if scorers.cider_d {
-                row.cider_d = scorers.by_cider_d.score(words, &prepared);
-            }
-            if scorers.cider {
-                row.cider = scorers.by_cider.score(words, &prepared);
-            }
-        }
-        if scorers.rouge_l {
-            row.rouge_l = self.rouge_l(image, text, words, &references);
-        }
-        row
-    }
-
-    /// ROUGE-L parts words at single spaces, where BLEU and CIDEr part them at any white space.
-    fn rouge_l(&self, image: usize, text: &str, words: &[u32], references: &[&[u32]]) -> f64 {
-        let mut texts = self.references.group(image).chain([text]);
-        if texts.all(is_plain) {
-            let eos = self.frequencies.eos();
-            let references: Vec<&[u32]> = references.iter().map(|words| without_end(words, eos)).collect();
-            return rouge_l(without_end(words, eos), &references);
-        }
-        let mut interner = Interner::new();
-        let references: Vec<Vec<u32>> =
-            self.references.group(image).map(|text| interner.space_separated(text)).collect();
-        rouge_l(&interner.space_separated(text), &references)
-    }
-}
-
-/// Whether both ways to part words give the same.
-fn is_plain(text: &str) -> bool {
-    text.is_empty() || text.split(' ').all(|word| !word.is_empty() && !word.contains(is_python_space))
-}
-
-fn without_end(words: &[u32], eos: bool) -> &[u32] {
-    &words[..words.len() - usize::from(eos)]
-}
-
-struct Scorers {
-    bleu: bool,
-    rouge_l: bool,
-    cider_d: bool,
-    cider: bool,
-    by_cider_d: CiderD,
-    by_cider: Cider,
-}
-
-impl Scorers {
-    fn new(frequencies: &TextFrequencies, metrics: &[Metric]) -> Self {
-        let wanted = |metric| metrics.contains(&metric);
-        Self {
-            bleu: metrics.iter().any(|metric| matches!(metric, Metric::Bleu(_))),
-            rouge_l: wanted(Metric::RougeL),
-            cider_d: wanted(Metric::CiderD),
-            cider: wanted(Metric::Cider),
-            by_cider_d: CiderD::new(Arc::clone(&frequencies.frequencies)),
-            by_cider: Cider::new(Arc::clone(&frequencies.frequencies)),
-        }
     }
 }

@@ -1,45 +1,13 @@
-//! Token ids of many captions, and document frequencies with the words that their ids stand for.
+//! Captions in groups, and document frequencies with the words that their ids stand for.
 
 use crate::document_frequencies::DocumentFrequencies;
 use crate::error::MetricsError;
 use crate::interner::Interner;
 use crate::texts::Texts;
+use crate::word_lists::WordLists;
 use serde::{Deserialize, Serialize};
 use std::io::BufRead;
 use std::sync::Arc;
-
-/// Stands for the end of a caption: no tokeniser gives a line break.
-const END: &str = "\n";
-
-/// Lists of token ids laid end to end.
-#[derive(Debug, Clone, Default)]
-pub(super) struct WordLists {
-    ids: Vec<u32>,
-    ends: Vec<usize>,
-}
-
-impl WordLists {
-    /// The words of each text, with the end of the caption as the last if `eos`.
-    pub(super) fn new(texts: &Texts, eos: bool, words: &mut Interner) -> Self {
-        let mut lists = Self { ids: Vec::new(), ends: Vec::with_capacity(texts.len()) };
-        let end = eos.then(|| words.intern(END));
-        for text in texts.iter() {
-            lists.ids.extend(words.words(text));
-            lists.ids.extend(end);
-            lists.ends.push(lists.ids.len());
-        }
-        lists
-    }
-
-    pub(super) fn get(&self, position: usize) -> &[u32] {
-        let start = position.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.ids[start..self.ends[position]]
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.ends.len()
-    }
-}
 
 /// Document frequencies of text: those of token ids, and the words that these stand for.
 #[derive(Debug, Clone)]
@@ -70,14 +38,15 @@ impl TextFrequencies {
     /// the SCST reference.
     pub fn count(captions: &Groups, eos: bool) -> Self {
         let mut words = Interner::new();
-        let lists = WordLists::new(&captions.texts, eos, &mut words);
+        let lists = WordLists::new(captions.texts.iter(), eos, &mut words);
         Self::of(&lists, captions, words, eos)
     }
 
     pub(super) fn of(lists: &WordLists, captions: &Groups, words: Interner, eos: bool) -> Self {
-        let group = |image| captions.range(image).map(|i| lists.get(i)).collect();
-        let images: Vec<Vec<&[u32]>> = (0..captions.len()).map(group).collect();
-        let frequencies = Arc::new(DocumentFrequencies::from_references(&images));
+        let frequencies = DocumentFrequencies::count(captions.len(), |image, take| {
+            captions.range(image).for_each(|caption| take(lists.get(caption)));
+        });
+        let frequencies = Arc::new(frequencies);
         Self { counted: words.len(), words, frequencies, eos }
     }
 

@@ -9,12 +9,10 @@ use chosen::Chosen;
 use ekphrasis_metrics::{
     Groups, Resampling, Suite, TextFrequencies, Texts,
     files::{self, CaptionSet, Training, Wording},
+    novel_share,
 };
 use measured::{Measured, System};
-use std::{
-    collections::HashSet,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 /// Arguments of `score`.
 #[derive(clap::Args)]
@@ -92,8 +90,6 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
         Some(path) => frequencies(path, &args, &say)?,
         None => (None, None),
     };
-    let training: Option<HashSet<&str>> =
-        training.as_ref().map(|all| (0..all.len()).flat_map(|image| all.group(image)).collect());
     let mut suite = Suite::new(references, given, args.eos)?;
     if let Some(path) = &args.save_df {
         ekphrasis_report::write_atomically(path, &suite.frequencies().to_json()?)?;
@@ -104,9 +100,9 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
     let mut scored = Vec::new();
     for candidates in systems {
         let scores = suite.score(&candidates, &chosen.metrics, meteor.as_ref())?;
-        let novel = training.as_ref().filter(|_| !candidates.is_empty()).map(|training| {
-            let novel = candidates.iter().filter(|caption| !training.contains(caption)).count();
-            novel as f64 / candidates.len() as f64
+        let written: Vec<&str> = candidates.iter().collect();
+        let novel = training.as_ref().filter(|_| !written.is_empty()).map(|training| {
+            novel_share(&written, (0..training.len()).flat_map(|image| training.group(image)))
         });
         scored.push(System::new(scores, &chosen, novel));
     }
