@@ -4,6 +4,7 @@ use crate::error::{CliError, Result};
 use clap::builder::styling::{AnsiColor, Style};
 use ekphrasis_report::{Style as TableStyle, Table};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use serde::Serialize;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
 /// Where a command writes. Clones write to the same place, from any thread.
@@ -80,6 +81,12 @@ pub fn print(text: &str) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// A value as JSON that people can read, ended by a line break.
+pub fn json(value: &impl Serialize) -> Result<String> {
+    let text = serde_json::to_string_pretty(value).map_err(|e| CliError::Message(e.to_string()))?;
+    Ok(text + "\n")
 }
 
 /// A table as it suits standard output.

@@ -34,5 +34,5 @@ pub use driver::{gradient, gradients, missing_rules, nodes_between, stop_gradien
 pub use error::{GradError, Missing, Result};
 pub use optimizer::{OptimizerInputs, OptimizerKind, OptimizerOutputs, OptimizerSpec, flatten_gradients};
 pub use rules::weight_gradient::{ConvShape, Form, conv_dw_form};
-pub use train_mode::{RunningStatistic, batch_norm_training};
+pub use train_mode::{RunningStatistic, batch_norm_training, running_statistics};
 pub use training::training_step;

@@ -2,7 +2,7 @@
 
 use crate::Result;
 use ekphrasis_graph::{AttrsExt, Graph, GraphError, Node, Origin, ValueId, product};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// A running statistic of the training graph: state that the step reads and writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +11,12 @@ pub struct RunningStatistic {
     pub initializer: String,
     /// The output port that gives its next value.
     pub output: String,
+}
+
+/// The running means and variances of a graph's `BatchNormalization`.
+pub fn running_statistics(graph: &Graph) -> BTreeSet<ValueId> {
+    let norms = graph.nodes().filter(|(_, n)| n.op == "BatchNormalization");
+    norms.flat_map(|(_, n)| n.inputs.iter().skip(3).flatten().copied()).collect()
 }
 
 /// A copy of a graph in which each `BatchNormalization` (inference form, running statistics in

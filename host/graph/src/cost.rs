@@ -3,6 +3,11 @@
 use crate::{AttrsExt, Dim, Equation, Graph, Node, Shape, ValueId, product};
 use std::collections::BTreeMap;
 
+/// Whether [`multiply_adds`] counts an operator, where shapes are known.
+pub fn multiplies(op: &str) -> bool {
+    ["Conv", "ConvTranspose", "MatMul", "Gemm", "Einsum", "RNN", "GRU", "LSTM"].contains(&op)
+}
+
 /// Multiply-adds of a convolution, matrix product, contraction or recurrent layer, as a polynomial of
 /// the symbols in its shapes; twice that are its FLOPs. `None` for operators that do not multiply
 /// matrices, whose arithmetic does not count beside these, and where a shape is not known.
@@ -77,7 +82,9 @@ mod tests {
             .collect();
         g.op(op, &ids, attrs).unwrap();
         let (_, node) = g.nodes().next().unwrap();
-        multiply_adds(&g, node).map_or("none".into(), |n| n.to_string())
+        let cost = multiply_adds(&g, node);
+        assert_eq!(cost.is_some(), multiplies(op), "{op}");
+        cost.map_or("none".into(), |n| n.to_string())
     }
 
     #[test]

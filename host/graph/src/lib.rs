@@ -32,7 +32,7 @@ mod upgrade;
 
 pub use attr::{Attr, Attrs, AttrsExt};
 pub use build::broadcast_shapes;
-pub use cost::multiply_adds;
+pub use cost::{multiplies, multiply_adds};
 pub use dim::{Dim, Shape, product, show as show_shape};
 pub use dtype::DType;
 pub use einsum::Equation;

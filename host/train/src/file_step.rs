@@ -2,7 +2,7 @@
 //! graph, for whatever runs ONNX.
 
 use crate::{Mode, Result, TrainError, loss::fault};
-use ekphrasis_grad::{OptimizerSpec, batch_norm_training, training_step};
+use ekphrasis_grad::{OptimizerSpec, batch_norm_training, running_statistics, training_step};
 use ekphrasis_graph::{DType, Dim, Graph, Origin, Shape, Tensor as Literal, ValueId};
 use ekphrasis_script::{Class, Engine, Fault, Script, Tensor, Trace, check_loss};
 use mlua::{Table, Value};
@@ -130,10 +130,11 @@ pub fn file_step(engine: &Engine, model: &Graph, step: &FileStep) -> Result<Grap
         let v = model.value(*id);
         feed.insert(v.name.clone(), graph.input(&v.name, v.dtype, v.shape.clone())?);
     }
+    let kept = running_statistics(&model);
     let mut candidates: Vec<(String, ValueId, Arc<Literal>)> = vec![];
     let outs = graph.inline::<TrainError>(&model, &feed, |g, name, tensor| {
         let state = next.values().any(|s| *s == name);
-        if tensor.dtype() != DType::F32 || (!state && is_statistic(&model, name)) {
+        if tensor.dtype() != DType::F32 || (!state && model.find(name).is_some_and(|id| kept.contains(&id))) {
             return Ok(g.initializer(name, tensor.clone())?);
         }
         let shape: Shape = tensor.dims().iter().map(|d| (*d).into()).collect();
@@ -176,13 +177,6 @@ pub fn file_step(engine: &Engine, model: &Graph, step: &FileStep) -> Result<Grap
     graph.output("gradient_norm", norm)?;
     let still = candidates.into_iter().filter(|(_, id, _)| !trained.contains(id));
     settle(&graph, still.map(|(name, _, tensor)| (name, tensor)).collect())
-}
-
-/// Whether an initializer is a running statistic of batch normalisation.
-fn is_statistic(model: &Graph, name: &str) -> bool {
-    let norms = model.nodes().filter(|(_, n)| n.op == "BatchNormalization");
-    let mut statistics = norms.flat_map(|(_, n)| n.inputs.iter().skip(3).flatten());
-    statistics.any(|id| model.value(*id).name == name)
 }
 
 /// The graph with the parameters that do not train in it, and without inputs that nothing needs.

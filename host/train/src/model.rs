@@ -2,6 +2,7 @@
 
 use crate::{EncoderForm, Result, Role, Sizes, TrainError, error::suggestion, role};
 use ekphrasis_data::Vocabulary;
+use ekphrasis_grad::running_statistics;
 use ekphrasis_graph::{DType, Graph, Tensor};
 use ekphrasis_script::{Engine, Kind};
 use serde::Deserialize;
@@ -164,11 +165,7 @@ impl Model {
         let mut statistics = BTreeSet::new();
         let mut all: BTreeMap<String, Arc<Tensor>> = BTreeMap::new();
         for (graph_name, graph) in &self.graphs {
-            for (_, node) in graph.nodes().filter(|(_, n)| n.op == "BatchNormalization") {
-                for input in node.inputs.iter().skip(3).flatten() {
-                    statistics.insert(graph.value(*input).name.clone());
-                }
-            }
+            statistics.extend(running_statistics(graph).into_iter().map(|id| graph.value(id).name.clone()));
             for (name, (_, tensor)) in graph.initializers() {
                 if let Some(other) = all.insert(name.to_owned(), tensor.clone())
                     && other != *tensor

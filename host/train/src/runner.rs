@@ -3,8 +3,7 @@
 
 use crate::{
     Captions, Entry, Journal, Phase, Result, Role, RunFolder, SampleRow, SampleSheet, TrainError, World,
-    alarms::Alarm,
-    alarms::Watch,
+    alarms::{Alarm, Watch},
     checkpoint::{self, Checkpoint, OptimizerTensors, PhasePosition, Position},
     evaluate,
     phase::PhaseRun,

@@ -2,7 +2,7 @@
 
 use crate::{
     Context,
-    error::{CliError, Result},
+    error::Result,
     opened,
     screen::{self, print},
     shown,
@@ -58,8 +58,7 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
     }
     if args.json {
         let all = json!({ "captioner": captioner, "scorer": scorer, "gan": gan });
-        let text = serde_json::to_string_pretty(&all).map_err(|e| CliError::Message(e.to_string()))?;
-        return print(&(text + "\n"));
+        return print(&screen::json(&all)?);
     }
     let mut parts = vec![];
     // No label: these are the captions of one captioner.

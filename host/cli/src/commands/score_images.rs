@@ -122,8 +122,7 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
         if let Value::Object(all) = &mut all {
             all.extend(scores);
         }
-        let text = serde_json::to_string_pretty(&all).map_err(|e| CliError::Message(e.to_string()))?;
-        return print(&(text + "\n"));
+        return print(&screen::json(&all)?);
     }
     print(&screen::table(&table(&encoder, &scores)))
 }

@@ -1,6 +1,6 @@
 //! `Conv` in blocks.
 
-use super::{Blocked, PADDED, op, reorder_input, reorder_output, sizes, weight_sizes};
+use super::{Blocked, Inputs, PADDED, op, reorder_input, reorder_output, sizes, weight_sizes};
 use ekphrasis_graph::{Attr, AttrsExt, Graph, Node, Result, ValueId};
 
 /// The least products for each number of the result: 3 channels under 3x3 weights were slower, under 4x4 faster.
@@ -8,6 +8,7 @@ const LEAST: i64 = 32;
 
 /// A convolution that can be blocked.
 pub(super) struct Plan {
+    inputs: Inputs,
     /// Of the weight: outputs, inputs, height, width.
     weight: [i64; 4],
 }
@@ -15,9 +16,9 @@ pub(super) struct Plan {
 impl Blocked {
     /// Whether a `Conv` can be blocked: two dimensions, one group, and channels that fill their blocks.
     pub(super) fn plan_convolution(&self, graph: &Graph, node: &Node) -> Option<Plan> {
-        let (x, w) = (node.inputs.first().copied()??, node.inputs.get(1).copied()??);
-        let weight @ [outputs, inputs, height, width] = weight_sizes(graph, w)?;
-        sizes(graph, x)?;
+        let taken = Inputs::of(node)?;
+        let weight @ [outputs, inputs, height, width] = weight_sizes(graph, taken.w)?;
+        sizes(graph, taken.x)?;
         let direct = inputs < self.block;
         // The result is written once more, which a few products for each number do not pay for.
         if inputs * height * width < LEAST {
@@ -26,20 +27,18 @@ impl Blocked {
         let padded = self.whole(outputs) != outputs || (!direct && self.whole(inputs) != inputs);
         let fits = self.fits(outputs) && (direct || self.fits(inputs));
         let small = outputs * inputs * height * width <= PADDED;
-        (node.attrs.int("group", 1) == 1 && fits && (small || !padded)).then_some(Plan { weight })
+        (node.attrs.int("group", 1) == 1 && fits && (small || !padded))
+            .then_some(Plan { inputs: taken, weight })
     }
 
     /// The convolution in blocks, with the changes of layout around it.
     pub(super) fn convolution(&self, g: &mut Graph, node: &Node, plan: &Plan) -> Result<ValueId> {
         let [outputs, inputs, height, width] = plan.weight;
-        let input = |i: usize| node.inputs.get(i).copied().flatten();
-        let (Some(x), Some(w)) = (input(0), input(1)) else {
-            return Err(g.error("`Conv` without its inputs"));
-        };
+        let Inputs { x, w, bias } = plan.inputs;
         // Less than a block of inputs is read as it lies.
         let x = if inputs < self.block { x } else { reorder_input(g, x)? };
         let w = self.weight(g, w, plan.weight)?;
-        let bias = input(2).map(|bias| self.bias(g, bias, outputs)).transpose()?;
+        let bias = bias.map(|bias| self.bias(g, bias, outputs)).transpose()?;
         let mut attrs = node.attrs.clone();
         attrs.insert("kernel_shape".into(), Attr::Ints(vec![height, width]));
         let y = op(g, "Conv", &[Some(x), Some(w), bias], attrs)?;

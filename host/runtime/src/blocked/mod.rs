@@ -79,7 +79,7 @@ impl Blocked {
         new.replace_nodes(&plans.keys().copied().collect(), |g, id, node| {
             let made = match &plans[&id] {
                 Plan::Convolution(plan) => self.convolution(g, node, plan)?,
-                Plan::Transposed(plan) => self.transposed(g, node, plan)?,
+                Plan::Transposed(plan) => self.transposed(g, plan)?,
             };
             Ok::<_, ekphrasis_graph::GraphError>(vec![Some(made)])
         })?;
@@ -158,6 +158,21 @@ fn reorder_output(g: &mut Graph, x: ValueId, channels: i64) -> Result<ValueId> {
 fn reshape(g: &mut Graph, x: ValueId, dims: &[i64]) -> Result<ValueId> {
     let dims = g.int_list(dims);
     g.op("Reshape", &[x, dims], &[])
+}
+
+/// What a convolution takes.
+#[derive(Clone, Copy)]
+struct Inputs {
+    x: ValueId,
+    w: ValueId,
+    bias: Option<ValueId>,
+}
+
+impl Inputs {
+    fn of(node: &Node) -> Option<Self> {
+        let input = |i: usize| node.inputs.get(i).copied().flatten();
+        Some(Self { x: input(0)?, w: input(1)?, bias: input(2) })
+    }
 }
 
 /// The sizes of a tensor of four dimensions, where they are known.

@@ -4,7 +4,7 @@
 //! multiple of s: a dense convolution with a smaller kernel for each `a` (Shi et al. 2016, "Real-Time Single Image
 //! and Video Super-Resolution Using an Efficient Sub-Pixel Convolutional Neural Network"). Their results interlace.
 
-use super::{Blocked, PADDED, op, reorder_input, reorder_output, reshape, sizes, weight_sizes};
+use super::{Blocked, Inputs, PADDED, op, reorder_input, reorder_output, reshape, sizes, weight_sizes};
 use ekphrasis_graph::{Attrs, AttrsExt, Graph, Node, Result, ValueId};
 
 /// One phase of one dimension.
@@ -19,6 +19,7 @@ struct Phase {
 
 /// A transposed convolution that can be blocked.
 pub(super) struct Plan {
+    inputs: Inputs,
     /// Of the weight: inputs, outputs, height, width.
     weight: [i64; 4],
     /// Of the result: height, width.
@@ -56,10 +57,10 @@ fn phases(small: i64, large: i64, kernel: i64, stride: i64, pad: i64) -> Option<
 impl Blocked {
     /// Whether a `ConvTranspose` can be blocked: two dimensions of known size, strided, one group, not dilated.
     pub(super) fn plan_transposed(&self, graph: &Graph, node: &Node) -> Option<Plan> {
-        let (x, w) = (node.inputs.first().copied()??, node.inputs.get(1).copied()??);
+        let taken = Inputs::of(node)?;
         let y = node.outputs.first().copied()??;
-        let weight @ [inputs, outputs, height, width] = weight_sizes(graph, w)?;
-        let ([_, _, small_h, small_w], [_, _, large_h, large_w]) = (sizes(graph, x)?, sizes(graph, y)?);
+        let weight @ [inputs, outputs, height, width] = weight_sizes(graph, taken.w)?;
+        let ([_, _, small_h, small_w], [_, _, large_h, large_w]) = (sizes(graph, taken.x)?, sizes(graph, y)?);
         let (small, large) = ([small_h?, small_w?], [large_h?, large_w?]);
         let (strides, dilations) = (pair(node, "strides", 1)?, pair(node, "dilations", 1)?);
         let plain = node.attrs.int("group", 1) == 1
@@ -72,19 +73,16 @@ impl Blocked {
         }
         let pads = node.attrs.ints("pads").unwrap_or(&[0; 4]);
         let of = |i: usize, kernel: i64| phases(small[i], large[i], kernel, strides[i], *pads.get(i)?);
-        Some(Plan { weight, result: large, strides, phases: [of(0, height)?, of(1, width)?] })
+        Some(Plan { inputs: taken, weight, result: large, strides, phases: [of(0, height)?, of(1, width)?] })
     }
 
     /// The convolutions of all phases, interlaced.
-    pub(super) fn transposed(&self, g: &mut Graph, node: &Node, plan: &Plan) -> Result<ValueId> {
+    pub(super) fn transposed(&self, g: &mut Graph, plan: &Plan) -> Result<ValueId> {
         let [inputs, outputs, ..] = plan.weight;
-        let input = |i: usize| node.inputs.get(i).copied().flatten();
-        let (Some(x), Some(w)) = (input(0), input(1)) else {
-            return Err(g.error("`ConvTranspose` without its inputs"));
-        };
+        let Inputs { x, w, bias } = plan.inputs;
         let x = reorder_input(g, x)?;
         let w = g.transpose(w, &[1, 0, 2, 3])?;
-        let bias = input(2).map(|bias| self.bias(g, bias, outputs)).transpose()?;
+        let bias = bias.map(|bias| self.bias(g, bias, outputs)).transpose()?;
         let [s, t] = plan.strides;
         let [height, width] = [plan.result[0] / s, plan.result[1] / t];
         let mut rows = vec![];

@@ -153,12 +153,7 @@ pub fn json(
     if !compared.is_empty() {
         all["comparison"] = Value::Object(compared);
     }
-    pretty(&all)
-}
-
-fn pretty(value: &Value) -> Result<String> {
-    let text = serde_json::to_string_pretty(value).map_err(|e| CliError::Message(e.to_string()))?;
-    Ok(text + "\n")
+    screen::json(&all)
 }
 
 /// How the scores of images are written.
@@ -197,7 +192,7 @@ pub fn per_image(path: &Path, ids: &[String], systems: &[System]) -> Result<()> 
                 let scores = columns.iter().map(|(key, scores)| (key.clone(), json!(scores[i])));
                 Value::Object([("image".to_owned(), json!(id))].into_iter().chain(scores).collect())
             };
-            pretty(&ids.iter().enumerate().map(row).collect())?.into_bytes()
+            screen::json(&ids.iter().enumerate().map(row).collect::<Value>())?.into_bytes()
         }
     };
     Ok(write_atomically(path, &bytes)?)

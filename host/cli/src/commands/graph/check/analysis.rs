@@ -2,8 +2,10 @@
 
 use super::super::{dimensions::Dimensions, layers};
 use crate::error::Result;
-use ekphrasis_grad::{Missing, batch_norm_training, gradients, missing_rules, nodes_between, rules};
-use ekphrasis_graph::{DType, Dim, FileFacts, Graph, Node, ValueId, multiply_adds, show_shape};
+use ekphrasis_grad::{
+    Missing, batch_norm_training, gradients, missing_rules, nodes_between, rules, running_statistics,
+};
+use ekphrasis_graph::{DType, Dim, FileFacts, Graph, ValueId, multiplies, multiply_adds, show_shape};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -113,7 +115,7 @@ pub enum BatchNorm {
 pub fn analyse(file: &str, facts: FileFacts, graph: &Graph, dimensions: &Dimensions) -> Result<Report> {
     let float = |id: &ValueId| graph.value(*id).dtype.is_float();
     let roots: Vec<ValueId> = graph.outputs().iter().map(|(_, id)| *id).filter(float).collect();
-    let statistics = statistics(graph);
+    let statistics = running_statistics(graph);
     let candidates: Vec<ValueId> = (graph.initializers().values().map(|(id, _)| *id))
         .filter(|id| graph.value(*id).dtype == DType::F32 && !statistics.contains(id))
         .collect();
@@ -191,12 +193,6 @@ fn reachable(graph: &Graph, roots: &[ValueId], candidates: &[ValueId]) -> BTreeS
     candidates.iter().copied().filter(|id| used.contains(id)).collect()
 }
 
-/// Running means and variances.
-fn statistics(graph: &Graph) -> BTreeSet<ValueId> {
-    let norms = graph.nodes().filter(|(_, n)| n.op == "BatchNormalization");
-    norms.flat_map(|(_, n)| n.inputs.iter().skip(3).flatten().copied()).collect()
-}
-
 fn parameters(
     graph: &Graph,
     statistics: &BTreeSet<ValueId>,
@@ -261,7 +257,7 @@ fn layer_list(graph: &Graph, sized: &Graph, dimensions: &Dimensions, parameters:
         &mut all[at]
     }
     for (_, node) in sized.nodes() {
-        if !counts(node) {
+        if !multiplies(&node.op) {
             continue;
         }
         let cost = multiply_adds(sized, node).map(|n| n.substitute(&dimensions.sizes));
@@ -278,11 +274,6 @@ fn layer_list(graph: &Graph, sized: &Graph, dimensions: &Dimensions, parameters:
         layer.shapes.push(graph.value(*id).shape.as_deref().map_or_else(String::new, show_shape));
     }
     all
-}
-
-/// Whether a node's arithmetic is counted at all.
-fn counts(node: &Node) -> bool {
-    ["Conv", "ConvTranspose", "MatMul", "Gemm", "Einsum", "RNN", "GRU", "LSTM"].contains(&node.op.as_str())
 }
 
 fn batch_norm(graph: &Graph, facts: &FileFacts) -> BatchNorm {

@@ -5,8 +5,8 @@ mod shown;
 
 use super::dimensions::Dimensions;
 use crate::{
-    error::{CliError, Result},
-    screen::print,
+    error::Result,
+    screen::{self, print},
 };
 use ekphrasis_graph::{FileFacts, Graph};
 use std::path::PathBuf;
@@ -40,10 +40,7 @@ pub fn run(args: Args) -> Result<()> {
     let dimensions = Dimensions::read(&graph, &args.set)?;
     let report = analysis::analyse(&args.model.display().to_string(), facts, &graph, &dimensions)?;
     match args.json {
-        true => {
-            let text = serde_json::to_string_pretty(&report);
-            print(&format!("{}\n", text.map_err(|e| CliError::Message(e.to_string()))?))
-        }
+        true => print(&screen::json(&report)?),
         false => print(&shown::report(&report)),
     }
 }

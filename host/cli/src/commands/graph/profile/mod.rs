@@ -8,7 +8,7 @@ use super::{dimensions::Dimensions, grad, layers};
 use crate::{
     Context,
     error::{CliError, Result},
-    screen::print,
+    screen::{self, print},
 };
 use ekphrasis_graph::{Dim, Graph, multiply_adds};
 use ekphrasis_runtime::{Config, DeviceTensor, Provider, Runtime, SessionOptions};
@@ -144,10 +144,7 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
         file,
     };
     match args.json {
-        true => {
-            let text = serde_json::to_string_pretty(&report);
-            print(&format!("{}\n", text.map_err(|e| CliError::Message(e.to_string()))?))
-        }
+        true => print(&screen::json(&report)?),
         false => print(&shown::report(&report)),
     }
 }
