@@ -12,14 +12,6 @@ fn wave(n: usize, speed: f64) -> Vec<f64> {
 
 /// `sum(seed * conv(x, w))` is linear in `w`: its gradient is what one weight of 1 gives.
 fn check(x: &[usize], w: &[usize], stride: i64, pads: &[i64], form: Form) {
-    let shape = ConvShape {
-        inputs: x[1].into(),
-        outputs: w[0].into(),
-        group: 1,
-        kernel: (w[2] * w[3]) as i64,
-        dense: stride == 1,
-    };
-    assert_eq!(conv_dw_form(&shape), form);
     let mut g = Graph::new("convolution");
     let dims = |d: &[usize]| d.iter().map(|d| Dim::from(*d)).collect::<Vec<_>>();
     let mut image = dims(x);
@@ -29,6 +21,15 @@ fn check(x: &[usize], w: &[usize], stride: i64, pads: &[i64], form: Form) {
     let attrs = [("strides", [stride, stride].as_slice().into()), ("pads", pads.into())];
     let y = g.op("Conv", &[xv, wv], &attrs).unwrap();
     let out = g.value(y).shape.clone().unwrap();
+    let shape = ConvShape {
+        inputs: x[1].into(),
+        outputs: w[0].into(),
+        group: 1,
+        kernel: (w[2] * w[3]) as i64,
+        positions: out[2..].iter().filter_map(Dim::known).product(),
+        dense: stride == 1,
+    };
+    assert_eq!(conv_dw_form(&shape), form);
     let seed = g.input("seed", DType::F32, out.clone()).unwrap();
     let product = g.mul(y, seed).unwrap();
     let loss = g.reduce_sum(product, &[], false).unwrap();
@@ -62,6 +63,8 @@ fn every_form_gives_the_weight_gradient() {
     check(&[2, 4, 9, 8], &[5, 4, 4, 3], 2, &[1, 0, 1, 2], Form::Swapped);
     check(&[2, 18, 7, 6], &[3, 18, 3, 2], 1, &[1, 0, 2, 1], Form::SwappedBack);
     check(&[2, 18, 7, 6], &[3, 18, 3, 3], 1, &[4, 3, 0, 0], Form::SwappedBack);
-    check(&[2, 3, 7, 6], &[17, 3, 3, 2], 1, &[1, 0, 2, 1], Form::Columns);
-    check(&[2, 20, 5, 4], &[17, 20, 1, 1], 1, &[0, 0, 0, 0], Form::Columns);
+    check(&[2, 3, 17, 16], &[17, 3, 3, 2], 1, &[1, 0, 2, 1], Form::Columns);
+    check(&[2, 20, 16, 16], &[17, 20, 1, 1], 1, &[0, 0, 0, 0], Form::Columns);
+    check(&[2, 3, 7, 6], &[17, 3, 3, 2], 1, &[1, 0, 2, 1], Form::JointColumns);
+    check(&[2, 20, 5, 4], &[17, 20, 1, 1], 1, &[0, 0, 0, 0], Form::JointColumns);
 }
