@@ -1,6 +1,8 @@
 //! `Conv` in blocks.
 
-use super::{Blocked, Inputs, PADDED, op, reorder_input, reorder_output, sizes, weight_sizes};
+use super::{
+    Blocked, Inputs, PADDED, op, reorder_input, reorder_output, sizes, turned::Turned, weight_sizes,
+};
 use ekphrasis_graph::{Attr, AttrsExt, Graph, Node, Result, ValueId};
 
 /// The least products for each number of the result: 3 channels under 3x3 weights were slower, under 4x4 faster.
@@ -11,6 +13,8 @@ pub(super) struct Plan {
     inputs: Inputs,
     /// Of the weight: outputs, inputs, height, width.
     weight: [i64; 4],
+    /// Where the weight is another one turned.
+    turned: Option<Turned>,
 }
 
 impl Blocked {
@@ -27,8 +31,13 @@ impl Blocked {
         let padded = self.whole(outputs) != outputs || (!direct && self.whole(inputs) != inputs);
         let fits = self.fits(outputs) && (direct || self.fits(inputs));
         let small = outputs * inputs * height * width <= PADDED;
-        (node.attrs.int("group", 1) == 1 && fits && (small || !padded))
-            .then_some(Plan { inputs: taken, weight })
+        let turned =
+            (inputs.min(outputs) >= self.block).then(|| Turned::find(graph, taken.w, [height, width]));
+        (node.attrs.int("group", 1) == 1 && fits && (small || !padded)).then_some(Plan {
+            inputs: taken,
+            weight,
+            turned: turned.flatten(),
+        })
     }
 
     /// The convolution in blocks, with the changes of layout around it.
@@ -37,7 +46,10 @@ impl Blocked {
         let Inputs { x, w, bias } = plan.inputs;
         // Less than a block of inputs is read as it lies.
         let x = if inputs < self.block { x } else { reorder_input(g, x)? };
-        let w = self.weight(g, w, plan.weight)?;
+        let w = match &plan.turned {
+            Some(turned) => self.turned(g, turned, [inputs, outputs, height, width])?,
+            None => self.weight(g, w, plan.weight)?,
+        };
         let bias = bias.map(|bias| self.bias(g, bias, outputs)).transpose()?;
         let mut attrs = node.attrs.clone();
         attrs.insert("kernel_shape".into(), Attr::Ints(vec![height, width]));

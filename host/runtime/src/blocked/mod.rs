@@ -20,6 +20,7 @@
 
 mod convolution;
 mod transposed;
+mod turned;
 
 use crate::{DeviceTensor, Runtime, Session, SessionOptions};
 use ekphrasis_graph::{Attrs, DType, Dim, Graph, Node, NodeId, Result, ValueId};

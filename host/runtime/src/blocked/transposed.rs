@@ -4,7 +4,9 @@
 //! multiple of s: a dense convolution with a smaller kernel for each `a` (Shi et al. 2016, "Real-Time Single Image
 //! and Video Super-Resolution Using an Efficient Sub-Pixel Convolutional Neural Network"). Their results interlace.
 
-use super::{Blocked, Inputs, PADDED, op, reorder_input, reorder_output, reshape, sizes, weight_sizes};
+use super::{
+    Blocked, Inputs, PADDED, op, reorder_input, reorder_output, reshape, sizes, turned::Turned, weight_sizes,
+};
 use ekphrasis_graph::{Attrs, AttrsExt, Graph, Node, Result, ValueId};
 
 /// One phase of one dimension.
@@ -67,7 +69,7 @@ impl Blocked {
             && dilations == [1, 1]
             && node.attrs.text("auto_pad", "NOTSET") == "NOTSET"
             && !node.attrs.contains_key("output_shape");
-        let fits = self.fits(inputs) && self.fits(outputs);
+        let fits = self.fits(inputs) && self.fits(outputs) && inputs.min(outputs) >= self.block;
         if !plain || !fits || strides == [1, 1] || weight.iter().product::<i64>() > 16 * PADDED {
             return None;
         }
@@ -78,10 +80,9 @@ impl Blocked {
 
     /// The convolutions of all phases, interlaced.
     pub(super) fn transposed(&self, g: &mut Graph, plan: &Plan) -> Result<ValueId> {
-        let [inputs, outputs, ..] = plan.weight;
+        let outputs = plan.weight[1];
         let Inputs { x, w, bias } = plan.inputs;
         let x = reorder_input(g, x)?;
-        let w = g.transpose(w, &[1, 0, 2, 3])?;
         let bias = bias.map(|bias| self.bias(g, bias, outputs)).transpose()?;
         let [s, t] = plan.strides;
         let [height, width] = [plan.result[0] / s, plan.result[1] / t];
@@ -89,14 +90,13 @@ impl Blocked {
         for down in &plan.phases[0] {
             let mut columns = vec![];
             for across in &plan.phases[1] {
-                // From the first weight backwards, past the end where all are taken.
-                let end = |p: &Phase, stride: i64| match p.first - p.taps * stride {
-                    end if end < 0 => -i64::MAX,
-                    end => end,
-                };
-                let (starts, ends) = ([down.first, across.first], [end(down, s), end(across, t)]);
-                let part = g.slice(w, &[2, 3], &starts, &ends, &[-s, -t])?;
-                let part = self.weight(g, part, [outputs, inputs, down.taps, across.taps])?;
+                // From the first weight backwards.
+                let rows = (0..down.taps).map(|i| down.first - i * s);
+                let place =
+                    |row: i64| (0..across.taps).map(move |i| row * plan.weight[3] + across.first - i * t);
+                let (of, taps) = (w, rows.flat_map(place).collect());
+                let turned = Turned { of, taps, size: [down.taps, across.taps] };
+                let part = self.turned(g, &turned, plan.weight)?;
                 let attrs = Attrs::from([
                     ("kernel_shape".to_owned(), vec![down.taps, across.taps].into()),
                     (
