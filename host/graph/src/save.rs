@@ -267,10 +267,12 @@ impl<'a> Writer<'a> {
         let copies = self.copies.iter().map(|(id, port)| {
             node(&format!("{port}/Identity"), "Identity", vec![self.name(*id)], vec![(*port).into()], vec![])
         });
+        // Readers cannot infer the shapes of operators that are not ONNX's.
         let value_info = self
             .nodes()
+            .filter(|(_, n)| shapes || n.op.contains("::"))
             .flat_map(|(_, n)| n.outputs.iter().flatten())
-            .filter(|id| shapes && self.needed.contains(id) && graph.value(**id).shape.is_some())
+            .filter(|id| self.needed.contains(id) && graph.value(**id).shape.is_some())
             .map(|id| (self.name(*id), *id))
             .filter(|(name, _)| graph.output_named(name).is_none())
             .map(|(name, id)| self.port(&name, id))

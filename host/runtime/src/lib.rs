@@ -22,6 +22,7 @@ mod config;
 mod element;
 mod error;
 mod fetch;
+mod fused;
 mod gpu;
 mod locate;
 mod memory;

@@ -4,7 +4,7 @@ use crate::{
     Config, DeviceTensor, Result, RuntimeError, Session, SessionOptions,
     blocked::Blocked,
     error::{checked, ort},
-    gpu,
+    fused, gpu,
     locate::{Found, locate},
     provider::{self, Providers},
 };
@@ -129,12 +129,21 @@ impl Runtime {
     /// # Errors
     /// When ONNX Runtime refuses the graph, or a port of it is no tensor of numbers.
     pub fn session(&self, graph: &Graph, options: &SessionOptions) -> Result<Session> {
+        let graph = match options.fused && self.on_cpu_alone() {
+            true => fused::rewrite(graph)?,
+            false => Cow::Borrowed(graph),
+        };
         let blocked = self.0.blocked.get_or_init(|| Blocked::of(self));
         let graph = match blocked {
-            Some(blocked) if options.blocked => blocked.rewrite(graph)?,
-            _ => Cow::Borrowed(graph),
+            Some(blocked) if options.blocked => blocked.rewrite(&graph)?,
+            _ => Cow::Borrowed(&*graph),
         };
         self.session_from_bytes(&graph.name, &graph.to_bytes()?, options)
+    }
+
+    /// Whether only the CPU computes, so that graphs may hold what other providers do not know.
+    pub(crate) fn on_cpu_alone(&self) -> bool {
+        self.providers().taken.iter().all(|p| p.name == "cpu")
     }
 
     /// A session that runs a model in ONNX's format; `name` is for errors.

@@ -1,6 +1,6 @@
 //! Sessions: a graph made ready to run.
 
-use crate::{Binding, DeviceTensor, Port, Result, Runtime, RuntimeError, error::ort, provider};
+use crate::{Binding, DeviceTensor, Port, Result, Runtime, RuntimeError, error::ort, fused, provider};
 use ort::{
     memory::{Allocator, MemoryInfo},
     session::{
@@ -25,6 +25,8 @@ pub struct SessionOptions {
     /// Where only the CPU computes, puts convolutions into ONNX Runtime's blocked layout, which is faster. On by
     /// default; the results differ in rounding.
     pub blocked: bool,
+    /// Where only the CPU computes, fuses elementwise arithmetic. On by default; the results are the same.
+    pub fused: bool,
     /// Writes a profile to a file that starts with this path; see [`Session::end_profile`].
     pub profile: Option<PathBuf>,
     /// Optimizers to leave out, by ONNX Runtime's names, as `CommonSubexpressionElimination`.
@@ -41,6 +43,7 @@ impl Default for SessionOptions {
             deterministic: true,
             disable_cpu_fallback: false,
             blocked: true,
+            fused: true,
             profile: None,
             disabled_optimizers: vec![],
             dimensions: BTreeMap::new(),
@@ -203,6 +206,9 @@ fn build(runtime: &Runtime, options: &SessionOptions) -> ort::Result<SessionBuil
         provider::register(provider, &mut builder)?;
     }
     builder = plain(builder.with_env_allocators())?;
+    if runtime.on_cpu_alone() {
+        builder = plain(builder.with_operators(fused::operators()?))?;
+    }
     builder = plain(builder.with_deterministic_compute(options.deterministic))?;
     if options.disable_cpu_fallback && runtime.provider() != "cpu" {
         builder = plain(builder.with_disable_cpu_fallback())?;

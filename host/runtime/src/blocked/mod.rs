@@ -51,7 +51,7 @@ enum Plan {
 impl Blocked {
     /// Asks ONNX Runtime how it blocks; `None` where it does not.
     pub fn of(runtime: &Runtime) -> Option<Self> {
-        if runtime.providers().taken.iter().any(|p| p.name != "cpu") {
+        if !runtime.on_cpu_alone() {
             return None;
         }
         let probe = || -> Option<usize> {

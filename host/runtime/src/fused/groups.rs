@@ -1,0 +1,167 @@
+//! Which nodes go together.
+
+use super::program::Op;
+use ekphrasis_graph::{DType, Dim, Graph, Node, NodeId, Shape, ValueId};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap, HashMap, HashSet},
+};
+
+/// Elementwise nodes that become one.
+pub(super) struct Group {
+    /// In the graph's order.
+    pub nodes: Vec<NodeId>,
+    /// Their values that others read, or that are outputs of the graph.
+    pub outputs: Vec<ValueId>,
+}
+
+/// The groups of a graph.
+pub(super) struct Plan {
+    pub groups: Vec<Group>,
+    /// The group of each node that has one.
+    of: HashMap<NodeId, usize>,
+}
+
+/// A node or a group, in an order in which they can be computed.
+pub(super) enum Unit<'a> {
+    Node(NodeId),
+    Group(&'a Group),
+}
+
+/// The least numbers in a result: below, starting an operator costs more than memory does.
+const LEAST: i64 = 2048;
+
+/// The shape of what a node computes, where a program can compute it.
+fn fusable<'a>(graph: &'a Graph, node: &Node) -> Option<&'a Shape> {
+    Op::of(node).filter(|_| !part_of_product(graph, node))?;
+    let result = graph.value(node.outputs.first().copied()??);
+    let shape = result.shape.as_ref().filter(|_| result.dtype == DType::F32)?;
+    let size = shape.iter().map(Dim::known).try_fold(1i64, |n, d| n.checked_mul(d?));
+    if size.is_some_and(|n| n < LEAST) {
+        return None;
+    }
+    let inputs = || node.inputs.iter().flatten().map(|id| graph.value(*id));
+    let fits =
+        inputs().all(|v| v.dtype == DType::F32 && v.shape.as_deref().is_some_and(|s| repeats(s, shape)));
+    fits.then_some(shape)
+}
+
+/// Whether ONNX Runtime makes a node part of the matrix product before it: a bias, or a constant factor.
+fn part_of_product(graph: &Graph, node: &Node) -> bool {
+    let inputs: Vec<ValueId> = node.inputs.iter().flatten().copied().collect();
+    let product = |v: &ValueId| graph.producer(*v).is_some_and(|(_, n)| n.op == "MatMul");
+    let small = |v: &ValueId| match graph.value(*v).shape.as_deref() {
+        Some([]) => graph.value(*v).tensor().is_some() && node.op == "Mul",
+        Some([_]) => node.op == "Add",
+        _ => false,
+    };
+    matches!(&inputs[..], [a, b] if product(a) && small(b) || product(b) && small(a))
+}
+
+/// Whether a tensor broadcasts to `shape` in the way that a program knows: the dimensions in which it varies
+/// lie beside each other.
+fn repeats(own: &[Dim], shape: &[Dim]) -> bool {
+    let Some(skipped) = shape.len().checked_sub(own.len()) else { return false };
+    let aligned = || own.iter().zip(&shape[skipped..]);
+    let varies: Vec<bool> = aligned().map(|(a, b)| !a.is(1) || b.is(1)).collect();
+    let known = aligned().all(|(a, b)| a == b || a.is(1));
+    let first = own.iter().position(|d| !d.is(1));
+    let last = own.iter().rposition(|d| !d.is(1));
+    known && first.zip(last).is_none_or(|(first, last)| varies[first..=last].iter().all(|v| *v))
+}
+
+/// Groups of at least two nodes.
+///
+/// Each node has a level, as late as its consumers allow: the same as theirs where both are elementwise of one
+/// shape, one before elsewhere. A way from a node out of its group and back would change the level, so that what is
+/// connected on one level can be computed at once.
+pub(super) fn find(graph: &Graph) -> Plan {
+    let nodes: Vec<(NodeId, &Node)> = graph.nodes().collect();
+    let shapes: Vec<Option<&Shape>> = nodes.iter().map(|(_, n)| fusable(graph, n)).collect();
+    let mut levels = vec![0i64; nodes.len()];
+    let mut edges = vec![];
+    for (i, (_, node)) in nodes.iter().enumerate().rev() {
+        for input in node.inputs.iter().flatten() {
+            let Some((from, _)) = graph.producer(*input) else { continue };
+            let from = from.index();
+            let same = shapes[i].is_some() && shapes[i] == shapes[from];
+            levels[from] = levels[from].min(levels[i] - i64::from(!same));
+            if same {
+                edges.push((from, i));
+            }
+        }
+    }
+    let mut leaders: Vec<usize> = (0..nodes.len()).collect();
+    for (a, b) in edges.into_iter().filter(|(a, b)| levels[*a] == levels[*b]) {
+        let (a, b) = (leader(&mut leaders, a), leader(&mut leaders, b));
+        leaders[a.max(b)] = a.min(b);
+    }
+    let mut members: BTreeMap<usize, Vec<NodeId>> = BTreeMap::new();
+    for (i, (id, _)) in nodes.iter().enumerate() {
+        members.entry(leader(&mut leaders, i)).or_default().push(*id);
+    }
+    members.retain(|_, nodes| nodes.len() > 1);
+    let of: HashMap<NodeId, usize> =
+        members.values().enumerate().flat_map(|(i, nodes)| nodes.iter().map(move |n| (*n, i))).collect();
+    let mut read: HashSet<ValueId> = graph.outputs().iter().map(|(_, v)| *v).collect();
+    for (id, node) in &nodes {
+        let elsewhere = |v: &ValueId| graph.producer(*v).is_some_and(|(from, _)| of.get(&from) != of.get(id));
+        read.extend(node.inputs.iter().flatten().filter(|v| elsewhere(v)));
+    }
+    let groups = members.into_values().map(|nodes| {
+        let made = nodes.iter().filter_map(|id| graph.node(*id).outputs.first().copied().flatten());
+        Group { outputs: made.filter(|v| read.contains(v)).collect(), nodes }
+    });
+    Plan { groups: groups.collect(), of }
+}
+
+/// The least member of the set that holds `i`.
+fn leader(leaders: &mut [usize], mut i: usize) -> usize {
+    while leaders[i] != i {
+        leaders[i] = leaders[leaders[i]];
+        i = leaders[i];
+    }
+    i
+}
+
+impl Plan {
+    /// Everything in an order in which it can be computed, close to the graph's own.
+    pub fn order(&self, graph: &Graph) -> Vec<Unit<'_>> {
+        // A unit is known by its first node.
+        let unit = |id: NodeId| self.of.get(&id).map_or(id, |g| self.groups[*g].nodes[0]).index();
+        let mut waits: HashMap<usize, HashSet<usize>> = HashMap::new();
+        let mut followers: HashMap<usize, Vec<usize>> = HashMap::new();
+        for (id, node) in graph.nodes() {
+            let own = unit(id);
+            let wait = waits.entry(own).or_default();
+            for input in node.inputs.iter().flatten() {
+                if let Some(from) =
+                    graph.producer(*input).map(|(from, _)| unit(from)).filter(|from| *from != own)
+                    && wait.insert(from)
+                {
+                    followers.entry(from).or_default().push(own);
+                }
+            }
+        }
+        let ids: HashMap<usize, NodeId> = graph.nodes().map(|(id, _)| (id.index(), id)).collect();
+        let mut open: HashMap<usize, usize> = waits.iter().map(|(unit, wait)| (*unit, wait.len())).collect();
+        let mut ready: BinaryHeap<Reverse<usize>> =
+            open.iter().filter(|(_, n)| **n == 0).map(|(unit, _)| Reverse(*unit)).collect();
+        let mut order = vec![];
+        while let Some(Reverse(unit)) = ready.pop() {
+            order.push(match self.of.get(&ids[&unit]) {
+                Some(group) => Unit::Group(&self.groups[*group]),
+                None => Unit::Node(ids[&unit]),
+            });
+            for follower in followers.remove(&unit).unwrap_or_default() {
+                if let Some(n) = open.get_mut(&follower) {
+                    *n -= 1;
+                    if *n == 0 {
+                        ready.push(Reverse(follower));
+                    }
+                }
+            }
+        }
+        order
+    }
+}

@@ -1,0 +1,201 @@
+//! The operator that runs a program on CPU tensors.
+
+use super::{
+    NAME,
+    arithmetic::{Argument, compute},
+    program::{Program, Source},
+    view::{View, broadcast},
+};
+use ort::{
+    operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput},
+    value::TensorElementType::Float32,
+};
+use std::{cell::RefCell, ops::Range, slice};
+
+/// Numbers that go through the whole program before the next ones: a few such pieces fill the first cache.
+const CHUNK: usize = 1024;
+
+/// Numbers that a thread takes at once.
+const SHARE: usize = 16 * CHUNK;
+
+/// The operator.
+pub(super) struct Elementwise;
+
+impl Operator for Elementwise {
+    type Kernel<'attr> = Runner;
+
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
+        [OperatorInput::variadic(1).homogenous(Float32)]
+    }
+
+    fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
+        [OperatorOutput::variadic(1).homogenous(Float32)]
+    }
+
+    fn create_kernel<'attr>(&self, context: &KernelContext<'attr>) -> ort::Result<Self::Kernel<'attr>> {
+        let ints = |name: &str| context.get::<Vec<i64>>(name).unwrap_or_default();
+        let constants = context.get::<Vec<f32>>("constants").unwrap_or_default();
+        let inputs = context.inputs()?.len();
+        let program = Program::read(&ints("code"), &constants, &ints("outputs"), inputs);
+        Ok(Runner::new(
+            program.ok_or_else(|| ort::Error::new("expected a program, found another attribute"))?,
+        ))
+    }
+}
+
+/// Where a result of an instruction goes.
+#[derive(Clone, Copy)]
+enum Place {
+    Scratch(usize),
+    Output(usize),
+}
+
+/// A program with a place for each result.
+pub(super) struct Runner {
+    program: Program,
+    places: Vec<Place>,
+    /// Pieces of scratch memory that the results share.
+    scratch: usize,
+}
+
+impl Runner {
+    fn new(program: Program) -> Self {
+        let n = program.instructions.len();
+        let mut last = vec![0; n];
+        for (k, instruction) in program.instructions.iter().enumerate() {
+            for operand in instruction.operands {
+                if let Source::Result(r) = operand {
+                    last[r] = k;
+                }
+            }
+        }
+        let (mut places, mut free, mut scratch) = (vec![], vec![], 0);
+        for (k, instruction) in program.instructions.iter().enumerate() {
+            places.push(match program.outputs.iter().position(|o| *o == k) {
+                Some(output) => Place::Output(output),
+                None => Place::Scratch(free.pop().unwrap_or_else(|| {
+                    scratch += 1;
+                    scratch - 1
+                })),
+            });
+            // What nobody reads from here on makes room for results after this one.
+            let [a, b] = instruction.operands;
+            for operand in [Some(a), (a != b).then_some(b)].into_iter().flatten() {
+                if let Source::Result(r) = operand
+                    && let (true, Place::Scratch(slot)) = (last[r] == k, places[r])
+                {
+                    free.push(slot);
+                }
+            }
+        }
+        Self { program, places, scratch }
+    }
+}
+
+/// The memory of an output, of which each thread writes a part of its own.
+#[derive(Clone, Copy)]
+struct Target(*mut f32);
+
+// SAFETY: threads write disjoint ranges, and the memory outlives them.
+unsafe impl Send for Target {}
+// SAFETY: as above.
+unsafe impl Sync for Target {}
+
+impl Kernel for Runner {
+    fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
+        let values = (0..context.num_inputs()?)
+            .map(|i| context.input(i)?.ok_or_else(|| ort::Error::new(format!("input {i} is missing"))))
+            .collect::<ort::Result<Vec<_>>>()?;
+        let tensors =
+            values.iter().map(|v| v.try_extract_tensor::<f32>()).collect::<ort::Result<Vec<_>>>()?;
+        let shapes: Vec<&[i64]> = tensors.iter().map(|(shape, _)| &***shape).collect();
+        let shape = broadcast(&shapes).ok_or_else(|| ort::Error::new(format!("{shapes:?} do not fit")))?;
+        let views = tensors.iter().map(|(own, data)| View::of(own, &shape, data));
+        let views = views.collect::<Option<Vec<_>>>();
+        let views = views.ok_or_else(|| ort::Error::new(format!("{shapes:?} vary in parts of {shape:?}")))?;
+        let total = usize::try_from(shape.iter().product::<i64>()).unwrap_or(0);
+        let mut targets = vec![];
+        for i in 0..self.program.outputs.len() {
+            let mut value = context
+                .output(i, shape.clone())?
+                .ok_or_else(|| ort::Error::new(format!("output {i} is missing")))?;
+            let (_, data) = value.try_extract_tensor_mut::<f32>()?;
+            if data.len() != total {
+                return Err(ort::Error::new(format!("expected {total} numbers, found {}", data.len())));
+            }
+            targets.push(Target(data.as_mut_ptr()));
+        }
+        let (runner, views, targets) = (&*self, &views[..], &targets[..]);
+        let share = |i: usize| i * SHARE..((i + 1) * SHARE).min(total);
+        match total.div_ceil(SHARE) {
+            0 => Ok(()),
+            // SAFETY: nobody else writes the outputs, whose length is `total`.
+            1 => unsafe {
+                runner.run(views, targets, share(0));
+                Ok(())
+            },
+            // SAFETY: shares are disjoint, and `par_for` returns when all are done.
+            n => context.par_for(n, 0, move |i| unsafe { runner.run(views, targets, share(i)) }),
+        }
+    }
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(vec![]) };
+}
+
+impl Runner {
+    /// Runs the program on a range of the result.
+    ///
+    /// # Safety
+    /// The range lies in all outputs, and nobody else reads or writes it there meanwhile.
+    unsafe fn run(&self, views: &[View], targets: &[Target], range: Range<usize>) {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let repeated = views.iter().filter(|v| matches!(v, View::Repeated { .. })).count();
+            scratch.resize((self.scratch + repeated) * CHUNK, 0.0);
+            let (own, copies) = scratch.split_at_mut(self.scratch * CHUNK);
+            let scratch = Target(own.as_mut_ptr());
+            for start in range.clone().step_by(CHUNK) {
+                let chunk = start..(start + CHUNK).min(range.end);
+                let mut copies = copies.chunks_exact_mut(CHUNK);
+                let arguments: Vec<Argument> = views
+                    .iter()
+                    .map(|view| match view {
+                        View::Scalar(value) => Argument::Scalar(*value),
+                        View::Whole(data) => Argument::Each(&data[chunk.clone()]),
+                        View::Repeated { .. } => {
+                            let copy = copies.next().unwrap_or_default();
+                            let copy = &mut copy[..chunk.len()];
+                            view.copy(chunk.start, copy);
+                            Argument::Each(copy)
+                        }
+                    })
+                    .collect();
+                for (k, instruction) in self.program.instructions.iter().enumerate() {
+                    let pointer = |place: Place| match place {
+                        Place::Scratch(slot) => scratch.0.wrapping_add(slot * CHUNK),
+                        Place::Output(i) => targets[i].0.wrapping_add(chunk.start),
+                    };
+                    let operand = |source: Source| match source {
+                        Source::Input(i) => arguments[i],
+                        Source::Result(r) => {
+                            let place = pointer(self.places[r]);
+                            // SAFETY: an earlier instruction wrote that many numbers there, and its place
+                            // is given to no other one before the last that reads it.
+                            Argument::Each(unsafe { slice::from_raw_parts(place, chunk.len()) })
+                        }
+                    };
+                    let [a, b] = instruction.operands.map(operand);
+                    // SAFETY: the place lies in scratch memory or in the caller's range; its results are
+                    // read later or were read before, never by this instruction.
+                    let result = unsafe { slice::from_raw_parts_mut(pointer(self.places[k]), chunk.len()) };
+                    compute(instruction, a, b, result);
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,182 @@
+//! Elementwise arithmetic of a graph in one pass over memory, on the CPU.
+//!
+//! ONNX Runtime runs `Mul`, `Add` and the like one after the other, each over whole tensors, so that a chain of them
+//! takes as long as its intermediate results take to be written and read: an update by Adam goes over memory twelve
+//! times. This pass puts [groups](groups) of such nodes that share a shape into one operator of our own, whose
+//! [program](program) is [run](kernel) on pieces that fit into the first cache. Every number is rounded as before.
+//!
+//! Standard operators stay where they are for other providers.
+
+mod arithmetic;
+mod groups;
+mod kernel;
+mod program;
+mod view;
+
+use crate::Result;
+use ekphrasis_graph::{Graph, Origin, ValueId};
+use ort::operator::OperatorDomain;
+use std::{borrow::Cow, collections::HashMap};
+
+/// The domain of our operators.
+const DOMAIN: &str = "ekphrasis";
+
+/// The operator that runs a program.
+const NAME: &str = "Elementwise";
+
+/// The operators of [`rewrite`]'s graphs.
+pub(crate) fn operators() -> ort::Result<OperatorDomain> {
+    OperatorDomain::new(DOMAIN)?.add(kernel::Elementwise)
+}
+
+/// The graph with groups of elementwise nodes in one operator each.
+pub(crate) fn rewrite(graph: &Graph) -> Result<Cow<'_, Graph>> {
+    let plan = groups::find(graph);
+    if plan.groups.is_empty() {
+        return Ok(Cow::Borrowed(graph));
+    }
+    let mut copy = Copy { from: graph, to: Graph::new(&graph.name), map: HashMap::new() };
+    for (id, value) in graph.values() {
+        let new = match &value.origin {
+            Origin::Input => copy.to.input(&value.name, value.dtype, value.shape.clone())?,
+            Origin::Initializer(t) => copy.to.initializer(&value.name, t.clone())?,
+            Origin::Constant(t) => copy.to.constant((**t).clone()),
+            Origin::Node(_) => continue,
+        };
+        copy.map.insert(id, new);
+    }
+    for unit in plan.order(graph) {
+        match unit {
+            groups::Unit::Node(id) => copy.node(graph.node(id))?,
+            groups::Unit::Group(group) => copy.group(group)?,
+        }
+    }
+    for (name, value) in graph.outputs() {
+        let value = copy.stand_in(*value)?;
+        copy.to.output(name, value)?;
+    }
+    Ok(Cow::Owned(copy.to))
+}
+
+/// A graph on its way.
+struct Copy<'a> {
+    from: &'a Graph,
+    to: Graph,
+    map: HashMap<ValueId, ValueId>,
+}
+
+impl Copy<'_> {
+    /// What stands for a value.
+    fn stand_in(&self, old: ValueId) -> ekphrasis_graph::Result<ValueId> {
+        let found = self.map.get(&old).copied();
+        found.ok_or_else(|| self.from.error(format!("`{}` has no value", self.from.value(old).name)))
+    }
+
+    fn node(&mut self, node: &ekphrasis_graph::Node) -> ekphrasis_graph::Result<()> {
+        let inputs = node.inputs.iter().map(|i| i.map(|i| self.stand_in(i)).transpose());
+        let inputs = inputs.collect::<ekphrasis_graph::Result<Vec<_>>>()?;
+        let wanted: Vec<_> = node.outputs.iter().map(Option::is_some).collect();
+        let made = self.to.add_node_named(&node.name, &node.op, &inputs, node.attrs.clone(), &wanted)?;
+        self.made(&node.outputs, made);
+        Ok(())
+    }
+
+    fn group(&mut self, group: &groups::Group) -> ekphrasis_graph::Result<()> {
+        let (program, inputs) = program::Program::of(self.from, group)?;
+        let inputs = inputs.iter().map(|i| self.stand_in(*i).map(Some));
+        let inputs = inputs.collect::<ekphrasis_graph::Result<Vec<_>>>()?;
+        // The name of the last of them, by which a profile finds its place.
+        let name = group.nodes.last().map_or("", |id| self.from.node(*id).name.as_str());
+        let op = format!("{DOMAIN}::{NAME}");
+        let wanted = vec![true; group.outputs.len()];
+        let made = self.to.add_node_named(name, &op, &inputs, program.attrs(), &wanted)?;
+        let outputs: Vec<_> = group.outputs.iter().copied().map(Some).collect();
+        self.made(&outputs, made);
+        Ok(())
+    }
+
+    /// Notes what stands for the outputs of a node, and what is known of them.
+    fn made(&mut self, old: &[Option<ValueId>], new: Vec<Option<ValueId>>) {
+        for (old, new) in old.iter().zip(new) {
+            let (Some(old), Some(new)) = (*old, new) else { continue };
+            self.map.insert(old, new);
+            if let (None, Some(shape)) = (&self.to.value(new).shape, &self.from.value(old).shape) {
+                self.to.assume_shape(new, shape.clone());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ekphrasis_graph::{DType, Dim};
+
+    /// Operators of a graph of inputs of these shapes, after the pass.
+    fn fused(
+        shapes: &[&[i64]],
+        build: impl Fn(&mut Graph, &[ValueId]) -> ekphrasis_graph::Result<ValueId>,
+    ) -> Vec<String> {
+        let mut g = Graph::new("arithmetic");
+        let input = |(i, dims): (usize, &&[i64])| {
+            let dims: Vec<Dim> = dims.iter().copied().map(Dim::from).collect();
+            g.input(&format!("x{i}"), DType::F32, dims).unwrap()
+        };
+        let x: Vec<ValueId> = shapes.iter().enumerate().map(input).collect();
+        let y = build(&mut g, &x).unwrap();
+        g.output("y", y).unwrap();
+        let new = rewrite(&g).unwrap();
+        let shape = |g: &Graph| g.value(g.output_named("y").unwrap()).shape.clone();
+        assert_eq!(shape(&new), shape(&g));
+        new.nodes().map(|(_, n)| n.op.clone()).collect()
+    }
+
+    const ONE: &str = "ekphrasis::Elementwise";
+
+    #[test]
+    fn chains_of_one_shape_are_fused() {
+        let chain = |g: &mut Graph, x: &[ValueId]| {
+            let y = g.mul(x[0], x[1])?;
+            let y = g.add(y, x[0])?;
+            g.sqrt(y)
+        };
+        assert_eq!(fused(&[&[64, 64], &[64, 64]], chain), [ONE]);
+        assert_eq!(fused(&[&[64, 64], &[64, 1]], chain), [ONE]);
+        assert_eq!(fused(&[&[8, 4, 64], &[4, 1]], chain), [ONE]);
+        assert_eq!(fused(&[&[8, 4, 64], &[8, 1, 64]], chain), ["Mul", ONE], "it varies in two parts");
+        assert_eq!(fused(&[&[4, 4], &[4, 4]], chain), ["Mul", "Add", "Sqrt"], "too small to pay");
+    }
+
+    #[test]
+    fn nothing_comes_before_what_it_needs() {
+        // From `a` through a product to `c`, which also needs `b`, which needs `a`.
+        let around = |g: &mut Graph, x: &[ValueId]| {
+            let a = g.neg(x[0])?;
+            let b = g.sqrt(a)?;
+            let product = g.matmul(a, x[0])?;
+            let c = g.mul(product, b)?;
+            g.sub(c, x[0])
+        };
+        // `b` waits for the product with what needs it.
+        assert_eq!(fused(&[&[64, 64]], around), ["Neg", "MatMul", ONE]);
+        let late = |g: &mut Graph, x: &[ValueId]| {
+            let decayed = g.mul(x[0], x[1])?;
+            let product = g.matmul(x[0], x[0])?;
+            let other = g.neg(product)?;
+            g.add(other, decayed)
+        };
+        assert_eq!(fused(&[&[64, 64], &[]], late), ["MatMul", ONE]);
+    }
+
+    #[test]
+    fn what_onnx_runtime_puts_into_products_is_left_to_it() {
+        let linear = |g: &mut Graph, x: &[ValueId]| {
+            let product = g.matmul(x[0], x[0])?;
+            let y = g.add(product, x[1])?;
+            let y = g.neg(y)?;
+            g.sqrt(y)
+        };
+        assert_eq!(fused(&[&[64, 64], &[64]], linear), ["MatMul", "Add", ONE]);
+        assert_eq!(fused(&[&[64, 64], &[64, 64]], linear), ["MatMul", ONE]);
+    }
+}

@@ -1,0 +1,125 @@
+//! Fused arithmetic gives the bits that the single operators give.
+
+mod common;
+
+use common::runtime;
+use ekphrasis_graph::{DType, Dim, Graph, ValueId};
+use ekphrasis_runtime::{DeviceTensor, SessionOptions};
+use std::collections::HashSet;
+
+/// Numbers that follow no pattern, some of them special.
+struct Numbers(u32);
+
+impl Numbers {
+    fn next(&mut self) -> u32 {
+        self.0 = self.0.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        self.0 >> 8
+    }
+
+    fn below(&mut self, n: usize) -> usize {
+        self.next() as usize % n
+    }
+
+    fn tensor(&mut self, dims: &[usize]) -> DeviceTensor {
+        let one = |n: &mut Self| match n.below(200) {
+            0 => 0.0,
+            1 => -0.0,
+            2 => f32::INFINITY,
+            3 => 1e-41,
+            _ => n.next() as f32 / (1u32 << 22) as f32 - 2.0,
+        };
+        let values = (0..dims.iter().product()).map(|_| one(self)).collect();
+        DeviceTensor::from_f32(dims, values).unwrap()
+    }
+}
+
+/// A graph of random arithmetic on inputs of these shapes, with several outputs.
+fn arithmetic(shapes: &[Vec<Dim>], nodes: usize, numbers: &mut Numbers) -> Graph {
+    let mut g = Graph::new("arithmetic");
+    let input = |(i, dims): (usize, &Vec<Dim>)| g.input(&format!("x{i}"), DType::F32, dims.clone()).unwrap();
+    let inputs: Vec<ValueId> = shapes.iter().enumerate().map(input).collect();
+    // The first has the full shape; each result has it too.
+    let mut full = vec![inputs[0]];
+    for _ in 0..nodes {
+        let a = full[numbers.below(full.len())];
+        let b = match numbers.below(2) {
+            0 => inputs[numbers.below(inputs.len())],
+            _ => full[numbers.below(full.len())],
+        };
+        let y = match numbers.below(11) {
+            0 | 1 => g.add(a, b),
+            2 => g.sub(b, a),
+            3 | 4 => g.mul(a, b),
+            5 => g.div(a, b),
+            6 => g.neg(a),
+            7 => g.op("Relu", &[a], &[]),
+            8 => g.op("LeakyRelu", &[a], &[("alpha", 0.3f32.into())]),
+            9 => g.op("HardSigmoid", &[a], &[("alpha", 0.7f32.into()), ("beta", 0.4f32.into())]),
+            _ => {
+                let a = g.op("Abs", &[a], &[]).unwrap();
+                g.sqrt(a)
+            }
+        };
+        full.push(y.unwrap());
+    }
+    let outputs: HashSet<ValueId> =
+        (0..3).map(|_| full[1 + numbers.below(nodes)]).chain(full.last().copied()).collect();
+    let mut outputs: Vec<ValueId> = outputs.into_iter().collect();
+    outputs.sort();
+    for (i, value) in outputs.into_iter().enumerate() {
+        g.output(&format!("y{i}"), value).unwrap();
+    }
+    g
+}
+
+#[test]
+fn fused_arithmetic_gives_the_same_bits() {
+    let (runtime, numbers) = (runtime(), &mut Numbers(7));
+    let shapes: [&[&[usize]]; 6] = [
+        &[&[3000], &[], &[1]],
+        &[&[70, 300], &[300], &[70, 1], &[1, 1]],
+        &[&[4, 6, 11, 17], &[6, 1, 1], &[1, 6, 1, 1], &[4, 1, 1, 1], &[17]],
+        &[&[2, 3, 5000], &[3, 1], &[2, 3, 1], &[3, 5000]],
+        // On several threads, the last piece not whole.
+        &[&[131, 997], &[997], &[131, 1]],
+        // Two parts that vary are left to ONNX Runtime.
+        &[&[9, 8, 70], &[9, 1, 70], &[70]],
+    ];
+    for dims in shapes {
+        for round in 0..6 {
+            // In half of the rounds the first dimension is not known.
+            let shape = |own: &&[usize]| {
+                let leading = own.len() == dims[0].len() && own[0] == dims[0][0] && round % 2 == 1;
+                let symbol = |(i, d): (usize, &usize)| match i == 0 && leading {
+                    true => Dim::symbol("N"),
+                    false => Dim::from(*d),
+                };
+                own.iter().enumerate().map(symbol).collect::<Vec<Dim>>()
+            };
+            let g = arithmetic(&dims.iter().map(shape).collect::<Vec<_>>(), 3 + 4 * round, numbers);
+            let tensors: Vec<(String, DeviceTensor)> =
+                dims.iter().enumerate().map(|(i, d)| (format!("x{i}"), numbers.tensor(d))).collect();
+            let known: HashSet<String> = g.inputs().iter().map(|v| g.value(*v).name.clone()).collect();
+            let feeds: Vec<(&str, &DeviceTensor)> =
+                tensors.iter().filter(|(n, _)| known.contains(n)).map(|(n, t)| (n.as_str(), t)).collect();
+            let run = |fused: bool| {
+                let options = SessionOptions { fused, ..SessionOptions::default() };
+                let outputs = runtime.session(&g, &options).unwrap().run(&feeds).unwrap();
+                outputs.iter().map(|t| (t.dims().to_vec(), t.to_f32().unwrap())).collect::<Vec<_>>()
+            };
+            for ((dims, one), (other_dims, other)) in run(false).into_iter().zip(run(true)) {
+                assert_eq!(dims, other_dims);
+                // What is no number has many forms.
+                let same =
+                    |(a, b): (&f32, &f32)| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan() || a == b;
+                let place = one.iter().zip(&other).position(|pair| !same(pair));
+                assert_eq!(
+                    place.map(|i| (i, one[i], other[i])),
+                    None,
+                    "{dims:?} round {round}\n{}",
+                    g.describe()
+                );
+            }
+        }
+    }
+}
