@@ -1,7 +1,7 @@
 //! The reverse walk.
 
 use crate::{Ctx, GradError, Missing, Result, broadcast, rules, rules::Kind};
-use ekphrasis_graph::{AttrsExt, Graph, Node, NodeId, ValueId};
+use ekphrasis_graph::{AttrsExt, Dim, Graph, Node, NodeId, ValueId};
 use std::collections::{HashMap, HashSet};
 
 /// Gradients of `y` with respect to each of `wrt`, as new nodes of the same graph.
@@ -193,7 +193,8 @@ fn total(graph: &mut Graph, found: &mut Found, of: ValueId) -> Result<Option<Val
 const MANY: usize = 4;
 
 /// A weight that is used at every step gets a product `A^T B` from each. Their sum is one product of all
-/// the `A` and all the `B` below each other, which saves as many passes over the weight.
+/// the `A` and all the `B` below each other, which saves as many passes over the weight, where that is larger
+/// than the factors.
 fn joined_products(graph: &mut Graph, parts: Vec<ValueId>) -> Result<Vec<ValueId>> {
     let (products, mut rest): (Vec<ValueId>, Vec<ValueId>) =
         parts.iter().copied().partition(|v| transposed_product(graph, *v).is_some());
@@ -202,6 +203,16 @@ fn joined_products(graph: &mut Graph, parts: Vec<ValueId>) -> Result<Vec<ValueId
     }
     let (left, right): (Vec<ValueId>, Vec<ValueId>) =
         products.iter().filter_map(|v| transposed_product(graph, *v)).unzip();
+    // To join reads and writes the factors, to add reads and writes the products.
+    let size = |values: &[ValueId]| -> Option<i64> {
+        let one = |v: &ValueId| graph.dims(*v).ok()?.iter().map(Dim::known).product::<Option<i64>>();
+        values.iter().map(one).sum()
+    };
+    if let (Some(a), Some(b), Some(added)) = (size(&left), size(&right), size(&products))
+        && a + b > 2 * added
+    {
+        return Ok(parts);
+    }
     let (left, right) = (graph.concat(&left, 0)?, graph.concat(&right, 0)?);
     rest.insert(0, graph.op("Gemm", &[left, right], &[("transA", true.into())])?);
     Ok(rest)
