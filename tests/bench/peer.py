@@ -61,14 +61,14 @@ class Block(nn.Module):
 
 
 class Captioner(nn.Module):
-    def __init__(self, d=128, heads=4, layers=2):
+    def __init__(self, d=128, heads=4, layers=2, words=VOCABULARY):
         super().__init__()
         self.cnn = trunk((32, 64, d))
         self.place = nn.Parameter(torch.randn(16, d) * 0.02)
         self.mix = nn.Sequential(nn.LayerNorm(d), nn.Linear(d, d), nn.ReLU(), nn.Linear(d, d))
-        self.word, self.position = nn.Embedding(VOCABULARY, d), nn.Parameter(torch.randn(LONGEST, d) * 0.02)
+        self.word, self.position = nn.Embedding(words, d), nn.Parameter(torch.randn(LONGEST, d) * 0.02)
         self.blocks = nn.ModuleList(Block(d, heads) for _ in range(layers))
-        self.norm, self.out = nn.LayerNorm(d), nn.Linear(d, VOCABULARY)
+        self.norm, self.out = nn.LayerNorm(d), nn.Linear(d, words)
 
     def encode(self, image):
         x = self.cnn(image).flatten(2).transpose(1, 2) + self.place

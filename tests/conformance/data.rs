@@ -45,7 +45,8 @@ pub fn cases(folder: &Path) -> Result<Vec<Case>, String> {
     paths.iter().map(|path| read(path).map_err(|e| format!("{}: {e}", path.display()))).collect()
 }
 
-fn read(path: &Path) -> Result<Case, String> {
+/// The case whose tensors are in a file.
+pub fn read(path: &Path) -> Result<Case, String> {
     let bytes = fs::read(path).map_err(|e| e.to_string())?;
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| e.to_string())?;
     let about = header.metadata().clone().unwrap_or_default();
