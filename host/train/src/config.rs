@@ -205,6 +205,15 @@ impl Config {
                 at("sampled_captions"),
                 "expected a share from 0 to 1",
             )?;
+            let own = phase.optimizers.iter().map(|(role, o)| (format!("optimizers.{role}"), o));
+            for (table, optimizer) in own.chain([("optimizer".to_owned(), &phase.optimizer)]) {
+                for (pattern, rate) in &optimizer.rates {
+                    let message = format!(
+                        "expected a number above 0 for `{pattern}`, found {rate}\nhint: what should not move goes into `freeze`"
+                    );
+                    expect(*rate > 0.0 && rate.is_finite(), at(&format!("{table}.rates")), &message)?;
+                }
+            }
             if let Some(rollout) = &phase.rollout {
                 let fewest = if rollout.baseline == Baseline::LeaveOneOut { 2 } else { 1 };
                 let message = format!("expected {fewest} or more, found {}", rollout.samples);

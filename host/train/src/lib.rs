@@ -21,6 +21,7 @@ mod meteor;
 mod model;
 mod noise;
 mod observer;
+mod parameters;
 mod phase;
 mod recorder;
 pub mod reward;
@@ -33,6 +34,7 @@ mod schedule;
 mod scoring;
 mod settings;
 mod step;
+mod step_graph;
 mod weights;
 mod world;
 

@@ -4,7 +4,7 @@ use crate::{
     Baseline, Captions, Phase, Result, Role, TrainError, World,
     baseline::{MovingAverage, advantages},
     checkpoint::{OptimizerTensors, PhasePosition},
-    noise,
+    noise, parameters,
     reward::{self, RewardBatch, Source},
     rollout::Rollout,
     step::{self, OptimizerState, Step, Update},
@@ -64,15 +64,13 @@ impl PhaseRun {
         let losses = script.updates()?;
         let several = losses.len() > 1;
         let (mut updates, mut optimizers) = (vec![], BTreeMap::new());
-        for loss in &losses {
-            let role = Role::from_name(&loss.role).ok_or_else(|| {
-                let known = Role::ALL.map(Role::name);
-                let hint = crate::error::suggestion(&loss.role, known);
-                TrainError::config(
-                    format!("loss {}", phase.loss.script),
-                    format!("unknown role `{}`\n{hint}", loss.role),
-                )
-            })?;
+        let roles = losses.iter().map(|loss| role_of(phase, &loss.role)).collect::<Result<Vec<_>>>()?;
+        let mut trained = vec![];
+        for role in roles.iter().copied().collect::<BTreeSet<_>>() {
+            trained.push((role, world.model(role)?.trainable.keys().cloned().collect()));
+        }
+        parameters::check(name, phase, &trained)?;
+        for (loss, role) in losses.iter().zip(roles) {
             let optimizer = phase.optimizers.get(&role).unwrap_or(&phase.optimizer);
             if step::needs_average(
                 optimizer,
@@ -337,6 +335,15 @@ impl PhaseRun {
         feed.insert("advantage".into(), DeviceTensor::from_f32(&[advantage.len()], advantage)?);
         Ok(())
     }
+}
+
+/// The role that a loss names.
+fn role_of(phase: &Phase, name: &str) -> Result<Role> {
+    Role::from_name(name).ok_or_else(|| {
+        let hint = crate::error::suggestion(name, Role::ALL.map(Role::name));
+        let message = format!("unknown role `{name}`\n{hint}");
+        TrainError::config(format!("loss {}", phase.loss.script), message)
+    })
 }
 
 /// How many rows a share of them is.

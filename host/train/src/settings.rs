@@ -112,6 +112,15 @@ pub struct Optimizer {
     /// The share of the learning rate that is left at the end.
     #[serde(default)]
     pub floor: f64,
+    /// Patterns of parameters that stay as they are.
+    #[serde(default)]
+    pub freeze: Vec<String>,
+    /// Patterns of parameters without weight decay.
+    #[serde(default)]
+    pub no_decay: Vec<String>,
+    /// What the learning rate is multiplied by, for patterns of parameters.
+    #[serde(default)]
+    pub rates: BTreeMap<String, f64>,
 }
 
 /// The kind of optimiser.

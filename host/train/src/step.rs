@@ -1,15 +1,13 @@
-//! One training step as one graph: forward, loss, backward, clipping, optimiser.
+//! A training step, ready to run: its session, what is bound to it, and the state of its optimiser.
 
 use crate::{
-    Mode, Optimizer, OptimizerKind, Result, Role, TrainError, World,
-    bound::Bound,
-    loss::{LossGraph, LossTrace},
+    Mode, Optimizer, OptimizerKind, Result, Role, TrainError, World, bound::Bound, step_graph::step_graph,
     weights::Double,
 };
-use ekphrasis_grad::{OptimizerSpec, optimizer};
-use ekphrasis_graph::{DType, Graph, ValueId};
-use ekphrasis_runtime::{DeviceTensor, SessionOptions, Slot};
-use ekphrasis_script::{Fault, Script, check_loss};
+use ekphrasis_grad::OptimizerSpec;
+use ekphrasis_graph::DType;
+use ekphrasis_runtime::{DeviceTensor, SessionOptions};
+use ekphrasis_script::Script;
 use mlua::Function;
 use std::{collections::BTreeMap, rc::Rc};
 
@@ -208,96 +206,10 @@ fn missing_field(field: &str) -> String {
     }
 }
 
-struct Built {
-    metrics: Vec<String>,
-    statistics: Vec<String>,
-}
-
-fn step_graph(world: &Rc<World>, update: &Update, optimizer: &Optimizer) -> Result<(Graph, Built)> {
-    let role = update.role;
-    let model = world.model(role)?;
-    let loss = Rc::new(LossTrace::new(update.name));
-    let g = LossGraph {
-        world: world.clone(),
-        loss: loss.clone(),
-        role,
-        mode: update.mode,
-        batch: update.batch,
-        samples: update.samples,
-    };
-    let g = world.engine.lua().create_any_userdata(g).map_err(TrainError::lua)?;
-    let params = world.engine.value(update.params)?;
-    let result = world.engine.call_function(update.script, update.function, (g, params))?;
-    let fail = |f: Fault| update.script.error(f.at(&format!("what the loss of `{}` returned", update.name)));
-    let (value, extras) = check_loss(&result).map_err(fail)?;
-    let value = value.id_in(&loss.trace).map_err(fail)?;
-    let statistics = loss.statistics(role);
-    // The trace may still be held by Lua until the next collection.
-    let mut graph = loss.trace.with(|g| g.clone());
-
-    let layout: Vec<Slot> = {
-        let weights = world.weights.borrow();
-        let own = weights.get(&role).ok_or_else(|| TrainError::config("models", "a role has no weights"))?;
-        own.trainable.current().offsets().to_vec()
-    };
-    let total: usize = world.weights.borrow()[&role].trainable.current().len_padded();
-    let mut wrt = vec![];
-    for slot in &layout {
-        wrt.push(graph.find(&format!("{role}/{}", slot.name)));
-    }
-    let present: Vec<ValueId> = wrt.iter().flatten().copied().collect();
-    if present.is_empty() {
-        let message =
-            format!("loss `{}` does not use the {role}, whose weights it should train", update.name);
-        return Err(TrainError::model(&model.name, message));
-    }
-    let gradients = ekphrasis_grad::gradient(&mut graph, value, None, &present);
-    let mut gradients = gradients.map_err(|e| world.not_differentiable(e))?.into_iter();
-    let mut parts = vec![];
-    for (i, (slot, id)) in layout.iter().zip(&wrt).enumerate() {
-        let end = layout.get(i + 1).map_or(total, |next| next.offset);
-        let grad = id.and_then(|_| gradients.next().flatten());
-        parts.push(optimizer::Part { grad, len: slot.len(), padding: end - slot.offset - slot.len() });
-    }
-    let grad = optimizer::flatten_gradients(&mut graph, &parts)?;
-
-    let mut vector = |name: &str| graph.input(name, DType::F32, vec![total.into()]);
-    let w = vector("flat")?;
-    let spec = spec(optimizer);
-    let states = spec.states().iter().map(|name| vector(name)).collect::<Result<_, _>>()?;
-    let average = spec.average.map(|_| vector("average")).transpose()?;
-    let lr = graph.input("rate", DType::F32, vec![])?;
-    let step = graph.input("count", DType::F32, vec![])?;
-    let inputs = optimizer::OptimizerInputs { w, grad, states, average, lr, step, decay_mask: None };
-    let out = optimizer::emit(&mut graph, &spec, &inputs)?;
-    graph.output("flat.next", out.w)?;
-    for (name, value) in out.states {
-        graph.output(&format!("{name}.next"), value)?;
-    }
-    if let Some(average) = out.average {
-        graph.output("average.next", average)?;
-    }
-    let mut names = vec![];
-    for (name, value) in &statistics {
-        graph.output(&format!("statistic.{name}"), *value)?;
-        names.push(name.clone());
-    }
-    // All that is reported in one small vector.
-    let mut metrics = vec!["loss".to_owned()];
-    let mut reported = vec![graph.unsqueeze(value, &[0])?];
-    for (name, tensor) in extras {
-        let id = tensor.id_in(&loss.trace).map_err(fail)?;
-        metrics.push(name);
-        reported.push(graph.unsqueeze(id, &[0])?);
-    }
-    metrics.push("gradient_norm".into());
-    reported.push(graph.unsqueeze(out.grad_norm, &[0])?);
-    let report = graph.concat(&reported, 0)?;
-    graph.output("report", report)?;
-    Ok((graph, Built { metrics, statistics: names }))
-}
-
 /// Flat buffers of one layout, for the moving average of a role that starts to need one.
 pub fn needs_average(optimizer: &Optimizer, average: Option<&Double>) -> bool {
     optimizer.average.is_some() && average.is_none()
 }
+
+#[cfg(test)]
+mod tests;

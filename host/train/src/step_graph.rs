@@ -1,0 +1,207 @@
+//! One training step as one graph: forward, loss, backward, clipping, optimiser.
+
+use crate::{
+    Optimizer, Result, Role, TrainError, World,
+    loss::{LossGraph, LossTrace},
+    parameters::{self, Rule},
+    step::{Update, spec},
+};
+use ekphrasis_grad::{OptimizerInputs, Ranges, optimizer};
+use ekphrasis_graph::{DType, Graph, Tensor, ValueId};
+use ekphrasis_runtime::Slot;
+use ekphrasis_script::{Fault, check_loss};
+use std::{collections::BTreeMap, ops::Range, rc::Rc};
+
+/// What a step's graph reports.
+pub(crate) struct Built {
+    /// Names of what is in `report`; the loss first, the norm of the gradient last.
+    pub metrics: Vec<String>,
+    /// The running statistics that it updates.
+    pub statistics: Vec<String>,
+}
+
+/// The graph of a step.
+///
+/// Inputs: `flat`, all weights of the role; the optimiser's vectors by name; `rate` and `count`, scalars; the weights
+/// that the models need, as `ROLE/NAME`; fields of the batch. Outputs: `flat.next` and so on, `statistic.NAME`,
+/// and `report`.
+pub(crate) fn step_graph(
+    world: &Rc<World>,
+    update: &Update,
+    optimizer: &Optimizer,
+) -> Result<(Graph, Built)> {
+    let Traced { mut graph, loss, extras, statistics } = trace(world, update)?;
+    let layout = Layout::new(world, update.role, optimizer)?;
+    let grad = flat_gradient(world, &mut graph, update, loss, &layout)?;
+    let norm = optimise(&mut graph, grad, &layout, optimizer)?;
+    let mut names = vec![];
+    for (name, value) in &statistics {
+        graph.output(&format!("statistic.{name}"), *value)?;
+        names.push(name.clone());
+    }
+    let mut reported = vec![("loss".to_owned(), loss)];
+    reported.extend(extras);
+    reported.push(("gradient_norm".to_owned(), norm));
+    let metrics = report(&mut graph, &reported)?;
+    Ok((graph, Built { metrics, statistics: names }))
+}
+
+/// What a loss script made.
+struct Traced {
+    graph: Graph,
+    loss: ValueId,
+    /// What else it reports.
+    extras: Vec<(String, ValueId)>,
+    /// New values of running statistics, by name.
+    statistics: BTreeMap<String, ValueId>,
+}
+
+fn trace(world: &Rc<World>, update: &Update) -> Result<Traced> {
+    world.model(update.role)?;
+    let loss = Rc::new(LossTrace::new(update.name));
+    let g = LossGraph {
+        world: world.clone(),
+        loss: loss.clone(),
+        role: update.role,
+        mode: update.mode,
+        batch: update.batch,
+        samples: update.samples,
+    };
+    let g = world.engine.lua().create_any_userdata(g).map_err(TrainError::lua)?;
+    let params = world.engine.value(update.params)?;
+    let result = world.engine.call_function(update.script, update.function, (g, params))?;
+    let fail = |f: Fault| update.script.error(f.at(&format!("what the loss of `{}` returned", update.name)));
+    let (value, tensors) = check_loss(&result).map_err(fail)?;
+    let value = value.id_in(&loss.trace).map_err(fail)?;
+    let mut extras = vec![];
+    for (name, tensor) in tensors {
+        extras.push((name, tensor.id_in(&loss.trace).map_err(fail)?));
+    }
+    // The trace may still be held by Lua until the next collection.
+    let graph = loss.trace.with(|g| g.clone());
+    Ok(Traced { graph, loss: value, extras, statistics: loss.statistics(update.role) })
+}
+
+/// How the parameters of a role lie in its flat vectors, and what happens to each.
+struct Layout {
+    slots: Vec<Slot>,
+    /// Numbers in a flat vector, padding included.
+    total: usize,
+    rules: Vec<Rule>,
+    /// What the optimiser works on: all that is not frozen.
+    trained: Ranges,
+}
+
+impl Layout {
+    fn new(world: &World, role: Role, optimizer: &Optimizer) -> Result<Self> {
+        let weights = world.weights.borrow();
+        let own = weights.get(&role).ok_or_else(|| TrainError::config("models", "a role has no weights"))?;
+        let arena = own.trainable.current();
+        let (slots, total) = (arena.offsets().to_vec(), arena.len_padded());
+        let rules = parameters::rules(optimizer, slots.iter().map(|s| s.name.as_str()))?;
+        let mut layout = Self { trained: Ranges::new(total, []), slots, total, rules };
+        layout.trained = Ranges::new(total, layout.moving().map(|(_, _, range)| range));
+        Ok(layout)
+    }
+
+    /// What is not frozen, with its stretch of the flat vectors.
+    fn moving(&self) -> impl Iterator<Item = (&Slot, Rule, Range<usize>)> {
+        let ends = self.slots.iter().skip(1).map(|next| next.offset).chain([self.total]);
+        let all = self.slots.iter().zip(&self.rules).zip(ends);
+        let all = all.map(|((slot, rule), end)| (slot, *rule, slot.offset..end));
+        all.filter(|(_, rule, _)| !rule.frozen)
+    }
+
+    /// A number for each weight that trains, by the rule of its parameter; none where all are 1.
+    fn vector(&self, graph: &mut Graph, of: impl Fn(Rule) -> f64) -> Result<Option<ValueId>> {
+        let mut values = vec![];
+        for (_, rule, range) in self.moving() {
+            values.resize(values.len() + range.len(), of(rule) as f32);
+        }
+        match values.iter().all(|v| *v == 1.0) {
+            true => Ok(None),
+            false => Ok(Some(graph.constant(Tensor::from_f32(&[values.len()], &values)?))),
+        }
+    }
+}
+
+/// The gradient of the loss as one vector over all that trains.
+fn flat_gradient(
+    world: &World,
+    graph: &mut Graph,
+    update: &Update,
+    loss: ValueId,
+    layout: &Layout,
+) -> Result<ValueId> {
+    let role = update.role;
+    let wrt: Vec<_> =
+        layout.moving().map(|(slot, _, _)| graph.find(&format!("{role}/{}", slot.name))).collect();
+    let present: Vec<ValueId> = wrt.iter().flatten().copied().collect();
+    if present.is_empty() {
+        let message = format!(
+            "loss `{}` does not use the {role}, whose weights it should train{}",
+            update.name,
+            if layout.rules.iter().any(|r| r.frozen) { ", but for those that are frozen" } else { "" }
+        );
+        return Err(TrainError::model(&world.model(role)?.name, message));
+    }
+    let gradients = ekphrasis_grad::gradient(graph, loss, None, &present);
+    let mut gradients = gradients.map_err(|e| world.not_differentiable(e))?.into_iter();
+    let mut parts = vec![];
+    for ((slot, _, range), id) in layout.moving().zip(&wrt) {
+        let grad = id.and_then(|_| gradients.next().flatten());
+        parts.push(optimizer::Part { grad, len: slot.len(), padding: range.len() - slot.len() });
+    }
+    Ok(optimizer::flatten_gradients(graph, &parts)?)
+}
+
+/// Clipping and the optimiser, with their inputs and outputs; the norm of the gradient.
+fn optimise(graph: &mut Graph, grad: ValueId, layout: &Layout, optimizer: &Optimizer) -> Result<ValueId> {
+    let trained = &layout.trained;
+    let spec = spec(optimizer);
+    let mut vector = |name: &str| -> Result<(ValueId, ValueId)> {
+        let whole = graph.input(name, DType::F32, vec![layout.total.into()])?;
+        Ok((whole, trained.take(graph, whole)?))
+    };
+    let (flat, w) = vector("flat")?;
+    let states = spec.states().iter().map(|name| vector(name)).collect::<Result<Vec<_>>>()?;
+    let average = spec.average.map(|_| vector("average")).transpose()?;
+    let lr = graph.input("rate", DType::F32, vec![])?;
+    let step = graph.input("count", DType::F32, vec![])?;
+    let decay_mask = layout.vector(graph, |rule| if rule.decays { 1.0 } else { 0.0 })?;
+    let rates = layout.vector(graph, |rule| rule.rate)?;
+    let inputs = OptimizerInputs {
+        w,
+        grad,
+        states: states.iter().map(|(_, part)| *part).collect(),
+        average: average.map(|(_, part)| part),
+        lr,
+        step,
+        decay_mask,
+        rates,
+    };
+    let out = optimizer::emit(graph, &spec, &inputs)?;
+    let mut next = |name: &str, whole: ValueId, part: ValueId| -> Result<()> {
+        let value = trained.put(graph, whole, part)?;
+        Ok(graph.output(&format!("{name}.next"), value)?)
+    };
+    next("flat", flat, out.w)?;
+    for ((name, part), (whole, _)) in out.states.into_iter().zip(states) {
+        next(name, whole, part)?;
+    }
+    if let (Some((whole, _)), Some(part)) = (average, out.average) {
+        next("average", whole, part)?;
+    }
+    Ok(out.grad_norm)
+}
+
+/// All that is reported in one small vector; the names.
+fn report(graph: &mut Graph, values: &[(String, ValueId)]) -> Result<Vec<String>> {
+    let mut reported = vec![];
+    for (_, value) in values {
+        reported.push(graph.unsqueeze(*value, &[0])?);
+    }
+    let report = graph.concat(&reported, 0)?;
+    graph.output("report", report)?;
+    Ok(values.iter().map(|(name, _)| name.clone()).collect())
+}
