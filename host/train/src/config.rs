@@ -194,6 +194,7 @@ impl Config {
             let at = |field: &str| format!("phases.{name}.{field}");
             expect(phase.steps > 0, at("steps"), "expected 1 or more")?;
             expect(phase.batch > 0, at("batch"), "expected 1 or more")?;
+            expect(phase.accumulate > 0, at("accumulate"), "expected 1 or more")?;
             let share = 0.0..=1.0;
             expect(
                 share.contains(&phase.generated_pictures),

@@ -15,6 +15,9 @@ pub struct Phase {
     pub steps: u64,
     /// Pictures in a batch.
     pub batch: usize,
+    /// Batches whose mean gradient makes one step.
+    #[serde(default = "one")]
+    pub accumulate: usize,
     /// Split to train on.
     #[serde(default = "train_split")]
     pub split: String,

@@ -1,12 +1,14 @@
 //! A training step, ready to run: its session, what is bound to it, and the state of its optimiser.
 
 use crate::{
-    Mode, Optimizer, OptimizerKind, Result, Role, TrainError, World, bound::Bound, step_graph::step_graph,
-    weights::Double,
+    Mode, Optimizer, OptimizerKind, Result, Role, TrainError, World,
+    bound::Bound,
+    step_graph::step_graphs,
+    weights::{AllWeights, Double, Weights},
 };
 use ekphrasis_grad::OptimizerSpec;
 use ekphrasis_graph::DType;
-use ekphrasis_runtime::{DeviceTensor, SessionOptions};
+use ekphrasis_runtime::{Binding, DeviceTensor, SessionOptions};
 use ekphrasis_script::Script;
 use mlua::Function;
 use std::{collections::BTreeMap, rc::Rc};
@@ -72,9 +74,14 @@ pub fn spec(optimizer: &Optimizer) -> OptimizerSpec {
     }
 }
 
+/// A batch, by field.
+pub type Feed = BTreeMap<String, DeviceTensor>;
+
 /// A training step of one role, ready to run.
 pub struct Step {
-    bound: Bound,
+    pass: Bound,
+    /// The optimiser, where several batches make a step.
+    apart: Option<Apart>,
     role: Role,
     /// Batch fields that the loss uses.
     pub fields: Vec<String>,
@@ -85,6 +92,16 @@ pub struct Step {
     rate: DeviceTensor,
     count: DeviceTensor,
     report: DeviceTensor,
+}
+
+/// The optimiser apart from the backward pass, and the sum of gradients that it waits for.
+struct Apart {
+    bound: Bound,
+    /// What the first batch adds its gradient to.
+    zeros: DeviceTensor,
+    /// Where the sum is after the first batch, after the second, and so on in turn.
+    sums: [DeviceTensor; 2],
+    norm: DeviceTensor,
 }
 
 /// What builds a step: the role, the loss function of a script and its parameters.
@@ -105,25 +122,42 @@ pub struct Update<'a> {
     pub batch: usize,
     /// Sampled captions for each picture.
     pub samples: usize,
+    /// Batches whose mean gradient makes one step.
+    pub accumulate: usize,
 }
 
 impl Step {
-    /// Traces the loss, differentiates it and makes the session.
+    /// Traces the loss, differentiates it and makes the sessions.
     pub fn build(world: &Rc<World>, update: &Update, optimizer: &Optimizer) -> Result<Self> {
-        let (graph, built) = step_graph(world, update, optimizer)?;
-        let bound = Bound::new(&world.runtime, &graph, false, &SessionOptions::default())?;
-        let fields = bound.session().inputs().iter().map(|p| p.name.clone());
+        let graphs = step_graphs(world, update, optimizer)?;
+        let bound = |graph| Bound::new(&world.runtime, graph, false, &SessionOptions::default());
+        let pass = bound(&graphs.pass)?;
+        let fields = pass.session().inputs().iter().map(|p| p.name.clone());
         let known = |n: &String| crate::loss::FIELDS.iter().any(|(f, _, _)| f == n);
+        let mut metrics = graphs.metrics;
+        let report = DeviceTensor::zeros(DType::F32, &[metrics.len()])?;
+        let mut apart = None;
+        if let Some(graph) = &graphs.update {
+            metrics.push("gradient_norm".into());
+            let zeros = || world.runtime.zeros(DType::F32, &[graphs.trained]);
+            apart = Some(Apart {
+                bound: bound(graph)?,
+                zeros: zeros()?,
+                sums: [zeros()?, zeros()?],
+                norm: DeviceTensor::zeros(DType::F32, &[1])?,
+            });
+        }
         Ok(Self {
             fields: fields.filter(known).collect(),
-            report: DeviceTensor::zeros(DType::F32, &[built.metrics.len()])?,
-            metrics: built.metrics,
-            statistics: built.statistics,
+            report,
+            metrics,
+            statistics: graphs.statistics,
             averages: optimizer.average.is_some(),
             rate: DeviceTensor::zeros(DType::F32, &[])?,
             count: DeviceTensor::zeros(DType::F32, &[])?,
             role: update.role,
-            bound,
+            pass,
+            apart,
         })
     }
 
@@ -132,56 +166,32 @@ impl Step {
         self.role
     }
 
-    /// Runs it on one batch with a learning rate; gives the values of `metrics`.
+    /// Runs it on its batches, as many as it was built for, with a learning rate; gives the values of `metrics`,
+    /// means over the batches.
     pub fn run(
         &mut self,
         world: &World,
         state: &mut OptimizerState,
-        batch: &BTreeMap<String, DeviceTensor>,
+        batches: &[Feed],
         rate: f64,
     ) -> Result<Vec<f32>> {
         self.rate.write_f32(&[rate as f32])?;
         self.count.write_f32(&[(state.updates + 1) as f32])?;
-        {
-            let weights = world.weights.borrow();
-            let own = weights
-                .get(&self.role)
-                .ok_or_else(|| TrainError::config("models", "a role has no weights"))?;
-            let (now, then) = (state.now, 1 - state.now);
-            let (rate, count, report) = (&self.rate, &self.count, &self.report);
-            let (statistics, averages) = (&self.statistics, self.averages);
-            // What is bound depends on which of each pair is current.
-            let current = [now as u8, own.average.as_ref().map_or(0, Double::parity)];
-            let binding = self.bound.binding(&weights, &current, |binding| {
-                binding.input("rate", rate)?;
-                binding.input("count", count)?;
-                binding.output("report", report)?;
-                binding.input("flat", own.trainable.current().flat())?;
-                binding.output("flat.next", own.trainable.next().flat())?;
-                for (name, buffers) in &state.buffers {
-                    binding.input(name, &buffers[now])?;
-                    binding.output(&format!("{name}.next"), &buffers[then])?;
-                }
-                if let (true, Some(average)) = (averages, &own.average) {
-                    binding.input("average", average.current().flat())?;
-                    binding.output("average.next", average.next().flat())?;
-                }
-                if let Some(states) = &own.states {
-                    for name in statistics {
-                        if let Some(view) = states.next().view(name) {
-                            binding.output(&format!("statistic.{name}"), view)?;
-                        }
-                    }
-                }
-                Ok(())
-            })?;
-            for field in &self.fields {
-                let value = batch.get(field).ok_or_else(|| {
-                    TrainError::config(format!("loss input `{field}`"), missing_field(field))
-                })?;
-                binding.input(field, value)?;
+        let mut sums = vec![0.0; self.metrics.len()];
+        for (i, batch) in batches.iter().enumerate() {
+            self.pass(&world.weights.borrow(), state, batch, i)?;
+            let mut weights = world.weights.borrow_mut();
+            let states = weights.get_mut(&self.role).and_then(|own| own.states.as_mut());
+            if let (false, Some(states)) = (self.statistics.is_empty(), states) {
+                states.swap();
             }
-            binding.run()?;
+            for (sum, value) in sums.iter_mut().zip(self.report.to_f32()?) {
+                *sum += f64::from(value);
+            }
+        }
+        let mut values: Vec<f32> = sums.iter().map(|sum| (sum / batches.len() as f64) as f32).collect();
+        if let (Some(last), Some(norm)) = (values.last_mut(), self.update(world, state, batches.len())?) {
+            *last = norm;
         }
         let mut weights = world.weights.borrow_mut();
         if let Some(own) = weights.get_mut(&self.role) {
@@ -189,13 +199,105 @@ impl Step {
             if let (true, Some(average)) = (self.averages, &mut own.average) {
                 average.swap();
             }
-            if let (false, Some(states)) = (self.statistics.is_empty(), &mut own.states) {
-                states.swap();
-            }
         }
         state.now = 1 - state.now;
         state.updates += 1;
-        Ok(self.report.to_f32()?)
+        Ok(values)
+    }
+
+    /// Forward and backward of batch `i`, and the optimiser unless it stands apart.
+    fn pass(&mut self, all: &AllWeights, state: &OptimizerState, batch: &Feed, i: usize) -> Result<()> {
+        let own = of_role(all, self.role)?;
+        let (optimiser, apart) = (Optimiser::of(own, state, self.averages), &self.apart);
+        let (rate, count, report) = (&self.rate, &self.count, &self.report);
+        let statistics = &self.statistics;
+        // What is bound depends on which of each pair is current.
+        let current = match apart {
+            Some(_) => vec![u8::from(i > 0) + u8::from(i > 0 && i % 2 == 0)],
+            None => optimiser.parity().to_vec(),
+        };
+        let binding = self.pass.binding(all, &current, |binding| {
+            match apart {
+                Some(Apart { zeros, sums, .. }) => {
+                    binding.input("sum", if i == 0 { zeros } else { &sums[(i - 1) % 2] })?;
+                    binding.output("sum.next", &sums[i % 2])?;
+                }
+                None => optimiser.bind(binding, rate, count)?,
+            }
+            binding.output("report", report)?;
+            if let Some(states) = &own.states {
+                for name in statistics {
+                    if let Some(view) = states.next().view(name) {
+                        binding.output(&format!("statistic.{name}"), view)?;
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        for field in &self.fields {
+            let value = batch
+                .get(field)
+                .ok_or_else(|| TrainError::config(format!("loss input `{field}`"), missing_field(field)))?;
+            binding.input(field, value)?;
+        }
+        binding.run()?;
+        Ok(())
+    }
+
+    /// The optimiser, where it stands apart, after so many batches; the norm of the gradient.
+    fn update(&mut self, world: &World, state: &OptimizerState, batches: usize) -> Result<Option<f32>> {
+        let Some(Apart { bound, sums, norm, .. }) = &mut self.apart else { return Ok(None) };
+        let all = world.weights.borrow();
+        let optimiser = Optimiser::of(of_role(&all, self.role)?, state, self.averages);
+        let (rate, count) = (&self.rate, &self.count);
+        let binding = bound.binding(&all, &optimiser.parity(), |binding| {
+            optimiser.bind(binding, rate, count)?;
+            binding.input("sum", &sums[(batches + 1) % 2])?;
+            Ok(binding.output("report", norm)?)
+        })?;
+        binding.run()?;
+        Ok(norm.to_f32()?.first().copied())
+    }
+}
+
+fn of_role(all: &AllWeights, role: Role) -> Result<&Weights> {
+    all.get(&role).ok_or_else(|| TrainError::config("models", "a role has no weights"))
+}
+
+/// What an optimiser reads and writes.
+struct Optimiser<'a> {
+    weights: &'a Weights,
+    /// The moving average, where it keeps one.
+    average: Option<&'a Double>,
+    state: &'a OptimizerState,
+}
+
+impl<'a> Optimiser<'a> {
+    fn of(weights: &'a Weights, state: &'a OptimizerState, averages: bool) -> Self {
+        Self { weights, average: weights.average.as_ref().filter(|_| averages), state }
+    }
+
+    /// Which of each pair of buffers is current.
+    fn parity(&self) -> [u8; 3] {
+        let average = self.average.map_or(0, Double::parity);
+        [self.state.now as u8, average, self.weights.trainable.parity()]
+    }
+
+    fn bind(&self, binding: &mut Binding, rate: &DeviceTensor, count: &DeviceTensor) -> Result<()> {
+        let (now, then) = (self.state.now, 1 - self.state.now);
+        binding.input("rate", rate)?;
+        binding.input("count", count)?;
+        binding.input("flat", self.weights.trainable.current().flat())?;
+        binding.output("flat.next", self.weights.trainable.next().flat())?;
+        for (name, buffers) in &self.state.buffers {
+            binding.input(name, &buffers[now])?;
+            binding.output(&format!("{name}.next"), &buffers[then])?;
+        }
+        if let Some(average) = self.average {
+            binding.input("average", average.current().flat())?;
+            binding.output("average.next", average.next().flat())?;
+        }
+        Ok(())
     }
 }
 

@@ -1,4 +1,5 @@
-//! One training step as one graph: forward, loss, backward, clipping, optimiser.
+//! A training step as one graph: forward, loss, backward, clipping, optimiser; or as two, where several batches make
+//! a step.
 
 use crate::{
     Optimizer, Result, Role, TrainError, World,
@@ -12,38 +13,55 @@ use ekphrasis_runtime::Slot;
 use ekphrasis_script::{Fault, check_loss};
 use std::{collections::BTreeMap, ops::Range, rc::Rc};
 
-/// What a step's graph reports.
-pub(crate) struct Built {
-    /// Names of what is in `report`; the loss first, the norm of the gradient last.
+/// What a step is made of.
+pub(crate) struct Graphs {
+    /// Forward, loss and backward; the optimiser too, unless there are several batches to a step.
+    pub pass: Graph,
+    /// The optimiser, where there are several.
+    pub update: Option<Graph>,
+    /// Numbers in the gradient.
+    pub trained: usize,
+    /// Names of what is in `report` of `pass`; the loss first.
     pub metrics: Vec<String>,
-    /// The running statistics that it updates.
+    /// The running statistics that `pass` updates.
     pub statistics: Vec<String>,
 }
 
-/// The graph of a step.
+/// The graphs of a step of `update.accumulate` batches.
 ///
-/// Inputs: `flat`, all weights of the role; the optimiser's vectors by name; `rate` and `count`, scalars; the weights
-/// that the models need, as `ROLE/NAME`; fields of the batch. Outputs: `flat.next` and so on, `statistic.NAME`,
-/// and `report`.
-pub(crate) fn step_graph(
-    world: &Rc<World>,
-    update: &Update,
-    optimizer: &Optimizer,
-) -> Result<(Graph, Built)> {
+/// Inputs of `pass`: the weights that the models need, as `ROLE/NAME`, and fields of the batch; outputs: `report`,
+/// and `statistic.NAME`. The optimiser's inputs: `flat`, all weights of the role; its vectors by name; `rate` and
+/// `count`, scalars; outputs: `flat.next` and so on. Where it stands apart, `pass` adds its gradient, divided by the
+/// number of batches, to `sum` as `sum.next`, and `update` takes `sum` and reports the norm of the gradient; where
+/// it does not, that is the last in the report.
+pub(crate) fn step_graphs(world: &Rc<World>, update: &Update, optimizer: &Optimizer) -> Result<Graphs> {
     let Traced { mut graph, loss, extras, statistics } = trace(world, update)?;
     let layout = Layout::new(world, update.role, optimizer)?;
+    let trained = layout.trained.len();
     let grad = flat_gradient(world, &mut graph, update, loss, &layout)?;
-    let norm = optimise(&mut graph, grad, &layout, optimizer)?;
+    let mut reported = vec![("loss".to_owned(), loss)];
+    reported.extend(extras);
+    let mut apart = None;
+    if update.accumulate == 1 {
+        let norm = optimise(&mut graph, grad, &layout, optimizer)?;
+        reported.push(("gradient_norm".to_owned(), norm));
+    } else {
+        let sum = graph.input("sum", DType::F32, vec![trained.into()])?;
+        let next = graph.add(sum, grad)?;
+        graph.output("sum.next", next)?;
+        let mut graph = Graph::new(&format!("{} update", update.name));
+        let sum = graph.input("sum", DType::F32, vec![trained.into()])?;
+        let norm = optimise(&mut graph, sum, &layout, optimizer)?;
+        report(&mut graph, &[("gradient_norm".to_owned(), norm)])?;
+        apart = Some(graph);
+    }
     let mut names = vec![];
     for (name, value) in &statistics {
         graph.output(&format!("statistic.{name}"), *value)?;
         names.push(name.clone());
     }
-    let mut reported = vec![("loss".to_owned(), loss)];
-    reported.extend(extras);
-    reported.push(("gradient_norm".to_owned(), norm));
     let metrics = report(&mut graph, &reported)?;
-    Ok((graph, Built { metrics, statistics: names }))
+    Ok(Graphs { pass: graph, update: apart, trained, metrics, statistics: names })
 }
 
 /// What a loss script made.
@@ -145,7 +163,10 @@ fn flat_gradient(
         );
         return Err(TrainError::model(&world.model(role)?.name, message));
     }
-    let gradients = ekphrasis_grad::gradient(graph, loss, None, &present);
+    // Each batch of a step counts alike: the seed of the gradient costs nothing.
+    let seed = (update.accumulate > 1).then(|| graph.scalar_like(loss, 1.0 / update.accumulate as f64));
+    let seed = seed.map(|share| graph.reshape_like(share, loss)).transpose()?;
+    let gradients = ekphrasis_grad::gradient(graph, loss, seed, &present);
     let mut gradients = gradients.map_err(|e| world.not_differentiable(e))?.into_iter();
     let mut parts = vec![];
     for ((slot, _, range), id) in layout.moving().zip(&wrt) {

@@ -67,11 +67,24 @@ struct Made {
     start: Values,
     weights: Values,
     average: Option<Values>,
+    states: Values,
     reports: Vec<BTreeMap<String, f32>>,
 }
 
-/// Steps from fresh weights at learning rate 0.05.
-fn train(optimizer: &Optimizer, steps: usize) -> Made {
+/// How steps are made.
+#[derive(Clone, Copy)]
+struct Plan {
+    steps: usize,
+    /// Parts that a batch is cut into.
+    accumulate: usize,
+    mode: Mode,
+    rate: f64,
+}
+
+const PLAN: Plan = Plan { steps: 1, accumulate: 1, mode: Mode::Eval, rate: 0.05 };
+
+/// Calls `f` with a fresh world and the update that a plan describes.
+fn with_update<R>(plan: Plan, f: impl FnOnce(&Rc<World>, &Update) -> R) -> R {
     let folder = tempfile::tempdir().unwrap();
     let world = world(folder.path());
     let script = world.engine.load_text(Kind::Loss, "own.lua", LOSS).unwrap();
@@ -83,26 +96,38 @@ fn train(optimizer: &Optimizer, steps: usize) -> Made {
         script: &script,
         function: &loss.function,
         params: &params,
-        mode: Mode::Eval,
-        batch: BATCH,
+        mode: plan.mode,
+        batch: BATCH / plan.accumulate,
         samples: 1,
+        accumulate: plan.accumulate,
     };
-    if optimizer.average.is_some() {
-        world.keep_average(Role::Scorer).unwrap();
-    }
-    let mut step = Step::build(&world, &update, optimizer).unwrap();
-    let len = world.weights.borrow()[&Role::Scorer].trainable.current().len_padded();
-    let mut state = OptimizerState::new(&spec(optimizer), len).unwrap();
-    let read = || values(&world.weights.borrow()[&Role::Scorer].trainable.get().unwrap());
-    let start = read();
-    let mut reports = vec![];
-    for i in 0..steps {
-        let report = step.run(&world, &mut state, &rows(i * BATCH, BATCH), 0.05).unwrap();
-        reports.push(step.metrics.iter().cloned().zip(report).collect());
-    }
-    let weights = world.weights.borrow();
-    let average = weights[&Role::Scorer].average.as_ref().map(|a| values(&a.get().unwrap()));
-    Made { start, weights: read(), average, reports }
+    f(&world, &update)
+}
+
+/// Steps from fresh weights.
+fn train(optimizer: &Optimizer, plan: Plan) -> Made {
+    with_update(plan, |world, update| {
+        if optimizer.average.is_some() {
+            world.keep_average(Role::Scorer).unwrap();
+        }
+        let mut step = Step::build(world, update, optimizer).unwrap();
+        let len = world.weights.borrow()[&Role::Scorer].trainable.current().len_padded();
+        let mut state = OptimizerState::new(&spec(optimizer), len).unwrap();
+        let read = || values(&world.weights.borrow()[&Role::Scorer].trainable.get().unwrap());
+        let start = read();
+        let mut reports = vec![];
+        for i in 0..plan.steps {
+            let part = |k| rows(i * BATCH + k * update.batch, update.batch);
+            let batches: Vec<Feed> = (0..plan.accumulate).map(part).collect();
+            let report = step.run(world, &mut state, &batches, plan.rate).unwrap();
+            reports.push(step.metrics.iter().cloned().zip(report).collect());
+        }
+        let all = world.weights.borrow();
+        let own = &all[&Role::Scorer];
+        let average = own.average.as_ref().map(|a| values(&a.get().unwrap()));
+        let states = values(&own.states.as_ref().unwrap().get().unwrap());
+        Made { start, weights: read(), average, states, reports }
+    })
 }
 
 fn bits(values: &[f32]) -> Vec<u32> {
@@ -113,8 +138,11 @@ fn bits(values: &[f32]) -> Vec<u32> {
 fn frozen_parameters_do_not_move_by_a_bit_and_the_others_as_ever() {
     for kind in ["sgd", "adamw"] {
         let base = format!("kind = \"{kind}\"\nlearning_rate = 1.0\nweight_decay = 0.1\naverage = 0.5");
-        let all = train(&optimizer(&base), 3);
-        let made = train(&optimizer(&format!("{base}\nfreeze = [\"text.*\", \"image*weight\"]")), 3);
+        let all = train(&optimizer(&base), Plan { steps: 3, ..PLAN });
+        let made = train(
+            &optimizer(&format!("{base}\nfreeze = [\"text.*\", \"image*weight\"]")),
+            Plan { steps: 3, ..PLAN },
+        );
         let average = made.average.unwrap();
         let mut counts = [0, 0];
         for (name, before) in &made.start {
@@ -136,25 +164,10 @@ fn frozen_parameters_do_not_move_by_a_bit_and_the_others_as_ever() {
 
 #[test]
 fn a_frozen_parameter_costs_no_gradient() {
-    let folder = tempfile::tempdir().unwrap();
-    let world = world(folder.path());
-    let script = world.engine.load_text(Kind::Loss, "own.lua", LOSS).unwrap();
-    let params = script.params(&serde_json::json!({})).unwrap();
-    let loss = script.updates().unwrap().remove(0);
-    let update = Update {
-        role: Role::Scorer,
-        name: "own",
-        script: &script,
-        function: &loss.function,
-        params: &params,
-        mode: Mode::Eval,
-        batch: BATCH,
-        samples: 1,
-    };
     let backward = |text: &str| {
         let optimizer = optimizer(&format!("kind = \"sgd\"\nlearning_rate = 1.0\n{text}"));
-        let (graph, _) = step_graph(&world, &update, &optimizer).unwrap();
-        graph.nodes().filter(|(_, n)| n.name.starts_with("grad/scorer/text/")).count()
+        let graphs = with_update(PLAN, |world, update| step_graphs(world, update, &optimizer).unwrap());
+        graphs.pass.nodes().filter(|(_, n)| n.name.starts_with("grad/scorer/text/")).count()
     };
     assert!(backward("") > 100);
     assert_eq!(backward("freeze = [\"text.*\"]"), 0);
@@ -163,8 +176,8 @@ fn a_frozen_parameter_costs_no_gradient() {
 #[test]
 fn a_tenth_of_the_rate_moves_a_tenth() {
     let base = "kind = \"sgd\"\nlearning_rate = 1.0\nbeta1 = 0.0";
-    let all = train(&optimizer(base), 1);
-    let made = train(&optimizer(&format!("{base}\nrates = {{ \"text.*\" = 0.1 }}")), 1);
+    let all = train(&optimizer(base), PLAN);
+    let made = train(&optimizer(&format!("{base}\nrates = {{ \"text.*\" = 0.1 }}")), PLAN);
     for (name, start) in &made.start {
         let scale = if name.starts_with("text.") { 0.1 } else { 1.0 };
         for ((w, full), start) in made.weights[name].iter().zip(&all.weights[name]).zip(start) {
@@ -177,8 +190,8 @@ fn a_tenth_of_the_rate_moves_a_tenth() {
 #[test]
 fn weight_decay_leaves_out_what_it_is_told_to() {
     let base = "kind = \"adamw\"\nlearning_rate = 1.0";
-    let plain = train(&optimizer(base), 1);
-    let decayed = train(&optimizer(&format!("{base}\nweight_decay = 0.5\nno_decay = [\"*bias\"]")), 1);
+    let plain = train(&optimizer(base), PLAN);
+    let decayed = train(&optimizer(&format!("{base}\nweight_decay = 0.5\nno_decay = [\"*bias\"]")), PLAN);
     let mut counts = [0, 0];
     for (name, start) in &plain.start {
         let without = name.ends_with("bias");
@@ -189,4 +202,56 @@ fn weight_decay_leaves_out_what_it_is_told_to() {
         }
     }
     assert!(counts.iter().all(|n| *n > 0), "{:?}", plain.start.keys());
+}
+
+/// The mean of the parts' gradients is that of the whole, to rounding.
+#[test]
+fn a_batch_in_parts_is_a_batch() {
+    for kind in ["sgd", "adamw"] {
+        let extra = "weight_decay = 0.1\nclip_norm = 0.5\naverage = 0.5\nfreeze = [\"image.cnn.0.weight\"]";
+        let optimizer =
+            optimizer(&format!("kind = \"{kind}\"\nlearning_rate = 1.0\nepsilon = 1e-3\n{extra}"));
+        let plan = Plan { steps: 3, ..PLAN };
+        let whole = train(&optimizer, plan);
+        for accumulate in [2, 4, 8] {
+            let parts = train(&optimizer, Plan { accumulate, ..plan });
+            let close = |what: &str, a: f32, b: f32| {
+                assert!(
+                    (a - b).abs() <= 2e-5 * a.abs().max(1.0),
+                    "{kind}, {accumulate} parts: {what}: {a} and {b}"
+                );
+            };
+            for (name, values) in &whole.weights {
+                values.iter().zip(&parts.weights[name]).for_each(|(a, b)| close(name, *a, *b));
+            }
+            for (whole, parts) in whole.reports.iter().zip(&parts.reports) {
+                assert!(whole.keys().eq(parts.keys()));
+                whole.iter().for_each(|(name, value)| close(name, *value, parts[name]));
+            }
+            // The weights moved further than that by far.
+            let moved = |(name, start): (&String, &Vec<f32>)| (start[0] - whole.weights[name][0]).abs();
+            assert!(whole.start.iter().map(moved).fold(0.0, f32::max) > 1e-2);
+        }
+    }
+}
+
+#[test]
+fn running_statistics_see_every_part() {
+    let optimizer = optimizer("kind = \"sgd\"\nlearning_rate = 1.0\nbeta1 = 0.0");
+    let plan = Plan { mode: Mode::Train, rate: 0.0, ..PLAN };
+    let parts = train(&optimizer, Plan { accumulate: 2, ..plan });
+    // The same batches as steps that move nothing.
+    let steps = with_update(Plan { accumulate: 2, ..plan }, |world, update| {
+        let mut step = Step::build(world, &Update { accumulate: 1, ..*update }, &optimizer).unwrap();
+        let len = world.weights.borrow()[&Role::Scorer].trainable.current().len_padded();
+        let mut state = OptimizerState::new(&spec(&optimizer), len).unwrap();
+        let start = values(&world.weights.borrow()[&Role::Scorer].states.as_ref().unwrap().get().unwrap());
+        for k in 0..2 {
+            step.run(world, &mut state, &[rows(k * update.batch, update.batch)], 0.0).unwrap();
+        }
+        let end = values(&world.weights.borrow()[&Role::Scorer].states.as_ref().unwrap().get().unwrap());
+        assert_ne!(start, end);
+        end
+    });
+    assert_eq!(parts.states, steps);
 }
