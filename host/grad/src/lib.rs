@@ -25,6 +25,7 @@ mod driver;
 mod error;
 pub mod optimizer;
 mod ranges;
+mod recompute;
 pub mod rules;
 mod train_mode;
 mod training;
@@ -35,6 +36,7 @@ pub use driver::{gradient, gradients, missing_rules, nodes_between, stop_gradien
 pub use error::{GradError, Missing, Result};
 pub use optimizer::{OptimizerInputs, OptimizerKind, OptimizerOutputs, OptimizerSpec, flatten_gradients};
 pub use ranges::Ranges;
+pub use recompute::{Recompute, recompute};
 pub use rules::weight_gradient::{ConvShape, Form, conv_dw_form};
 pub use train_mode::{RunningStatistic, batch_norm_training, running_statistics};
 pub use training::training_step;

@@ -1,7 +1,7 @@
 //! Which parameters an optimiser moves, and how: `freeze`, `rates` and `no_decay`, patterns on their names.
 
-use crate::{Optimizer, Phase, Result, Role, TrainError, model::matches};
-use std::collections::BTreeSet;
+use crate::{Model, Optimizer, Phase, Result, Role, TrainError, model::matches};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How many near names an error lists.
 const NEAR: usize = 3;
@@ -59,6 +59,31 @@ pub(crate) fn check(phase: &str, settings: &Phase, trained: &[(Role, Vec<String>
     for one in trained {
         if let Some(optimizer) = own(one.0) {
             check_one(&format!("phases.{phase}.optimizers.{}", one.0), optimizer, &[one])?;
+        }
+    }
+    Ok(())
+}
+
+/// The layer of a parameter that patterns name: the first part of its name, up to a dot or its end, that fits one.
+pub(crate) fn layer<'a>(patterns: &[String], name: &'a str) -> Option<&'a str> {
+    let ends = name.match_indices('.').map(|(i, _)| i).chain([name.len()]);
+    ends.map(|end| &name[..end]).find(|part| patterns.iter().any(|p| matches(p, part)))
+}
+
+/// Checks that each pattern of `recompute` fits a layer of some model.
+///
+/// # Errors
+/// Name the pattern, and the parameters whose names come nearest.
+pub(crate) fn check_layers(phase: &str, settings: &Phase, models: &BTreeMap<Role, Model>) -> Result<()> {
+    let names: BTreeSet<&str> =
+        models.values().flat_map(|m| m.trainable.keys().map(String::as_str)).collect();
+    for pattern in &settings.recompute {
+        if !names.iter().any(|name| layer(std::slice::from_ref(pattern), name).is_some()) {
+            let message = format!(
+                "expected a pattern that fits a layer, as `block.*` for `block.0`, found `{pattern}`\nhint: near names of parameters are {}",
+                near(pattern, &names)
+            );
+            return Err(TrainError::config(format!("phases.{phase}.recompute"), message));
         }
     }
     Ok(())
@@ -136,6 +161,17 @@ mod tests {
         let rules = rules(&phase.optimizer, ["text.embedding", "up.0.weight", "up.0.bias"]).unwrap();
         let rule = |frozen, rate, decays| Rule { frozen, rate, decays };
         assert_eq!(rules, [rule(true, 1.0, true), rule(false, 0.1, true), rule(false, 0.1, false)]);
+    }
+
+    #[test]
+    fn a_layer_is_the_first_part_of_a_name_that_fits() {
+        let patterns = ["block.*".to_owned(), "out".to_owned()];
+        let of = |name| layer(&patterns, name);
+        assert_eq!((of("block.0.ff.weight"), of("block.10.norm")), (Some("block.0"), Some("block.10")));
+        assert_eq!(
+            (of("out.weight"), of("out"), of("outer.bias"), of("block")),
+            (Some("out"), Some("out"), None, None)
+        );
     }
 
     #[test]

@@ -72,6 +72,7 @@ impl PhaseRun {
             trained.push((role, world.model(role)?.trainable.keys().cloned().collect()));
         }
         parameters::check(name, phase, &trained)?;
+        parameters::check_layers(name, phase, world.models())?;
         for (loss, role) in losses.iter().zip(roles) {
             let optimizer = phase.optimizers.get(&role).unwrap_or(&phase.optimizer);
             if step::needs_average(
@@ -91,6 +92,7 @@ impl PhaseRun {
                 batch: phase.batch,
                 samples,
                 accumulate: phase.accumulate,
+                recompute: &phase.recompute,
             };
             let step = Step::build(world, &update, optimizer)?;
             if let std::collections::btree_map::Entry::Vacant(entry) = optimizers.entry(role) {

@@ -18,6 +18,9 @@ pub struct Phase {
     /// Batches whose mean gradient makes one step.
     #[serde(default = "one")]
     pub accumulate: usize,
+    /// Patterns of layers whose activations the backward pass computes again instead of keeping them.
+    #[serde(default)]
+    pub recompute: Vec<String>,
     /// Split to train on.
     #[serde(default = "train_split")]
     pub split: String,

@@ -124,6 +124,8 @@ pub struct Update<'a> {
     pub samples: usize,
     /// Batches whose mean gradient makes one step.
     pub accumulate: usize,
+    /// Patterns of layers whose activations are computed again.
+    pub recompute: &'a [String],
 }
 
 impl Step {

@@ -7,11 +7,15 @@ use crate::{
     parameters::{self, Rule},
     step::{Update, spec},
 };
-use ekphrasis_grad::{OptimizerInputs, Ranges, optimizer};
-use ekphrasis_graph::{DType, Graph, Tensor, ValueId};
+use ekphrasis_grad::{OptimizerInputs, Ranges, Recompute, optimizer};
+use ekphrasis_graph::{DType, Graph, Origin, Tensor, ValueId};
 use ekphrasis_runtime::Slot;
 use ekphrasis_script::{Fault, check_loss};
-use std::{collections::BTreeMap, ops::Range, rc::Rc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Range,
+    rc::Rc,
+};
 
 /// What a step is made of.
 pub(crate) struct Graphs {
@@ -35,10 +39,11 @@ pub(crate) struct Graphs {
 /// number of batches, to `sum` as `sum.next`, and `update` takes `sum` and reports the norm of the gradient; where
 /// it does not, that is the last in the report.
 pub(crate) fn step_graphs(world: &Rc<World>, update: &Update, optimizer: &Optimizer) -> Result<Graphs> {
-    let Traced { mut graph, loss, extras, statistics } = trace(world, update)?;
+    let mut traced = trace(world, update)?;
     let layout = Layout::new(world, update.role, optimizer)?;
     let trained = layout.trained.len();
-    let grad = flat_gradient(world, &mut graph, update, loss, &layout)?;
+    let grad = flat_gradient(world, &mut traced, update, &layout)?;
+    let Traced { mut graph, loss, extras, statistics } = traced;
     let mut reported = vec![("loss".to_owned(), loss)];
     reported.extend(extras);
     let mut apart = None;
@@ -72,6 +77,35 @@ struct Traced {
     extras: Vec<(String, ValueId)>,
     /// New values of running statistics, by name.
     statistics: BTreeMap<String, ValueId>,
+}
+
+impl Traced {
+    /// Has the gradients computed without activations from within layers that fit the patterns.
+    fn recompute(&mut self, patterns: &[String], gradients: &mut [Option<ValueId>]) -> Result<()> {
+        let (mut layers, mut parameters) = (BTreeMap::new(), HashMap::new());
+        for (id, value) in self.graph.values() {
+            let role = value.name.split_once('/').filter(|(role, _)| Role::from_name(role).is_some());
+            let (Origin::Input | Origin::Initializer(_), Some((role, name))) = (&value.origin, role) else {
+                continue;
+            };
+            let layer = parameters::layer(patterns, name).map(|layer| {
+                let next = layers.len();
+                *layers.entry((role.to_owned(), layer.to_owned())).or_insert(next)
+            });
+            parameters.insert(id, layer);
+        }
+        let reported = self.extras.iter().map(|(_, id)| *id).chain(self.statistics.values().copied());
+        let forward: Vec<ValueId> = [self.loss].into_iter().chain(reported).collect();
+        let found: Vec<ValueId> = gradients.iter().flatten().copied().collect();
+        let what = Recompute { forward: &forward, gradients: &found, parameters: &parameters };
+        let (graph, forward, found) = ekphrasis_grad::recompute(&self.graph, &what)?;
+        self.graph = graph;
+        let extras = self.extras.iter_mut().map(|(_, id)| id).chain(self.statistics.values_mut());
+        let kept = [&mut self.loss].into_iter().chain(extras).zip(forward);
+        let gradients = gradients.iter_mut().flatten().zip(found);
+        kept.chain(gradients).for_each(|(old, new)| *old = new);
+        Ok(())
+    }
 }
 
 fn trace(world: &Rc<World>, update: &Update) -> Result<Traced> {
@@ -144,14 +178,8 @@ impl Layout {
 }
 
 /// The gradient of the loss as one vector over all that trains.
-fn flat_gradient(
-    world: &World,
-    graph: &mut Graph,
-    update: &Update,
-    loss: ValueId,
-    layout: &Layout,
-) -> Result<ValueId> {
-    let role = update.role;
+fn flat_gradient(world: &World, traced: &mut Traced, update: &Update, layout: &Layout) -> Result<ValueId> {
+    let (role, loss, graph) = (update.role, traced.loss, &mut traced.graph);
     let wrt: Vec<_> =
         layout.moving().map(|(slot, _, _)| graph.find(&format!("{role}/{}", slot.name))).collect();
     let present: Vec<ValueId> = wrt.iter().flatten().copied().collect();
@@ -167,13 +195,17 @@ fn flat_gradient(
     let seed = (update.accumulate > 1).then(|| graph.scalar_like(loss, 1.0 / update.accumulate as f64));
     let seed = seed.map(|share| graph.reshape_like(share, loss)).transpose()?;
     let gradients = ekphrasis_grad::gradient(graph, loss, seed, &present);
-    let mut gradients = gradients.map_err(|e| world.not_differentiable(e))?.into_iter();
+    let mut gradients = gradients.map_err(|e| world.not_differentiable(e))?;
+    if !update.recompute.is_empty() {
+        traced.recompute(update.recompute, &mut gradients)?;
+    }
+    let mut gradients = gradients.into_iter();
     let mut parts = vec![];
     for ((slot, _, range), id) in layout.moving().zip(&wrt) {
         let grad = id.and_then(|_| gradients.next().flatten());
         parts.push(optimizer::Part { grad, len: slot.len(), padding: range.len() - slot.len() });
     }
-    Ok(optimizer::flatten_gradients(graph, &parts)?)
+    Ok(optimizer::flatten_gradients(&mut traced.graph, &parts)?)
 }
 
 /// Clipping and the optimiser, with their inputs and outputs; the norm of the gradient.

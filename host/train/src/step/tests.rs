@@ -79,9 +79,10 @@ struct Plan {
     accumulate: usize,
     mode: Mode,
     rate: f64,
+    recompute: &'static [String],
 }
 
-const PLAN: Plan = Plan { steps: 1, accumulate: 1, mode: Mode::Eval, rate: 0.05 };
+const PLAN: Plan = Plan { steps: 1, accumulate: 1, mode: Mode::Eval, rate: 0.05, recompute: &[] };
 
 /// Calls `f` with a fresh world and the update that a plan describes.
 fn with_update<R>(plan: Plan, f: impl FnOnce(&Rc<World>, &Update) -> R) -> R {
@@ -100,6 +101,7 @@ fn with_update<R>(plan: Plan, f: impl FnOnce(&Rc<World>, &Update) -> R) -> R {
         batch: BATCH / plan.accumulate,
         samples: 1,
         accumulate: plan.accumulate,
+        recompute: plan.recompute,
     };
     f(&world, &update)
 }
@@ -254,4 +256,29 @@ fn running_statistics_see_every_part() {
         end
     });
     assert_eq!(parts.states, steps);
+}
+
+/// Nothing but the memory changes.
+#[test]
+fn what_is_computed_again_is_the_same() {
+    let patterns: &'static [String] = vec!["text.block.*".to_owned(), "image.cnn.*".to_owned()].leak();
+    let optimizer = optimizer("kind = \"sgd\"\nlearning_rate = 1.0");
+    let plan = Plan { steps: 3, mode: Mode::Train, ..PLAN };
+    let kept = train(&optimizer, plan);
+    let again = train(&optimizer, Plan { recompute: patterns, ..plan });
+    for (name, values) in &kept.weights {
+        assert_ne!(bits(values), bits(&kept.start[name]), "{name} moves");
+        for (a, b) in values.iter().zip(&again.weights[name]) {
+            assert!((a - b).abs() <= 1e-6 * a.abs().max(1.0), "{name}: {a} and {b}");
+        }
+    }
+    let graphs = |recompute| {
+        with_update(Plan { recompute, ..plan }, |world, u| step_graphs(world, u, &optimizer).unwrap())
+    };
+    let again = |part: &str| {
+        let pass = graphs(patterns).pass;
+        pass.nodes().filter(|(_, n)| n.name.starts_with(&format!("again/scorer/{part}/"))).count()
+    };
+    assert!(again("text") > 10 && again("image") > 3, "{} and {}", again("text"), again("image"));
+    assert!(graphs(&[]).pass.nodes().all(|(_, n)| !n.name.starts_with("again/")));
 }
