@@ -49,8 +49,10 @@ fn wait_for(project: &Project, child: &mut Child, before: usize, lines: usize) -
 #[test]
 fn interrupted_and_undisturbed_runs_are_the_same() {
     let project = Project::new();
-    // Several batches to a step, so that a signal may come between two of them.
-    let run = "run configs/tiny.toml --set phases.cross_entropy.accumulate=2 --set phases.policy_gradient.accumulate=2";
+    // Several batches to a step, so that a signal may come between two of them; and state that only some steps have.
+    let run = "run configs/tiny.toml --set phases.cross_entropy.accumulate=2 \
+               --set phases.policy_gradient.accumulate=2 --set phases.policy_gradient.precision=float16 \
+               --set phases.scorer.precision=float16 --set phases.gan.recompute=[\"text.block.*\"]";
     project.ekphrasis(&format!("{run} --out runs/whole")).ok();
 
     // A line stands for ten steps; evaluations lie between the phases.

@@ -195,6 +195,10 @@ impl Config {
             expect(phase.steps > 0, at("steps"), "expected 1 or more")?;
             expect(phase.batch > 0, at("batch"), "expected 1 or more")?;
             expect(phase.accumulate > 0, at("accumulate"), "expected 1 or more")?;
+            let scale = phase.loss_scale;
+            let message = "expected a number of 1 or more";
+            expect(scale.initial >= 1.0 && scale.initial.is_finite(), at("loss_scale.initial"), message)?;
+            expect(scale.interval > 0, at("loss_scale.interval"), "expected 1 or more")?;
             let share = 0.0..=1.0;
             expect(
                 share.contains(&phase.generated_pictures),

@@ -1,7 +1,7 @@
 //! One phase: batches, rollouts, rewards, updates.
 
 use crate::{
-    Baseline, Captions, Phase, Result, Role, TrainError, World,
+    Baseline, Captions, Phase, Precision, Result, Role, TrainError, World,
     baseline::{MovingAverage, advantages},
     checkpoint::{OptimizerTensors, PhasePosition},
     noise, parameters,
@@ -73,6 +73,7 @@ impl PhaseRun {
         }
         parameters::check(name, phase, &trained)?;
         parameters::check_layers(name, phase, world.models())?;
+        step::check_precision(world, name, phase.precision)?;
         for (loss, role) in losses.iter().zip(roles) {
             let optimizer = phase.optimizers.get(&role).unwrap_or(&phase.optimizer);
             if step::needs_average(
@@ -92,12 +93,15 @@ impl PhaseRun {
                 batch: phase.batch,
                 samples,
                 accumulate: phase.accumulate,
+                precision: phase.precision,
+                loss_scale: phase.loss_scale,
                 recompute: &phase.recompute,
             };
             let step = Step::build(world, &update, optimizer)?;
             if let std::collections::btree_map::Entry::Vacant(entry) = optimizers.entry(role) {
                 let len = world.weights.borrow()[&role].trainable.current().len_padded();
-                let mut state = OptimizerState::new(&step::spec(optimizer), len)?;
+                let scale = (phase.precision == Precision::Float16).then_some(phase.loss_scale);
+                let mut state = OptimizerState::new(&step::spec(optimizer), len, scale)?;
                 let own = tensors.iter().filter(|((p, r, _), _)| p == name && *r == role);
                 let saved: BTreeMap<String, Vec<f32>> =
                     own.map(|((_, _, n), v)| (n.clone(), v.clone())).collect();

@@ -21,6 +21,12 @@ pub struct Phase {
     /// Patterns of layers whose activations the backward pass computes again instead of keeping them.
     #[serde(default)]
     pub recompute: Vec<String>,
+    /// What products are computed in.
+    #[serde(default)]
+    pub precision: Precision,
+    /// How the loss is scaled where that is `float16`.
+    #[serde(default)]
+    pub loss_scale: LossScale,
     /// Split to train on.
     #[serde(default = "train_split")]
     pub split: String,
@@ -83,6 +89,36 @@ pub enum Mode {
     Train,
     /// Running statistics, unchanged.
     Eval,
+}
+
+/// What products (`MatMul`, `Gemm`, convolutions) of a step are computed in; all else is single precision.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// Single precision.
+    #[default]
+    Float32,
+    /// IEEE half precision, with loss scaling.
+    Float16,
+    /// Brain floats: half as many digits, and the range of single precision.
+    Bfloat16,
+}
+
+/// Dynamic loss scaling, for `float16`.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LossScale {
+    /// The scale at first.
+    pub initial: f64,
+    /// Steps with finite gradients after which it doubles.
+    pub interval: u64,
+}
+
+impl Default for LossScale {
+    /// As `torch.amp.GradScaler`.
+    fn default() -> Self {
+        Self { initial: 65536.0, interval: 2000 }
+    }
 }
 
 /// An optimiser and its learning rate over time.

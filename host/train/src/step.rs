@@ -1,13 +1,14 @@
 //! A training step, ready to run: its session, what is bound to it, and the state of its optimiser.
 
 use crate::{
-    Mode, Optimizer, OptimizerKind, Result, Role, TrainError, World,
+    LossScale, Mode, Optimizer, OptimizerKind, Precision, Result, Role, TrainError, World,
     bound::Bound,
-    step_graph::step_graphs,
+    loss_scale,
+    step_graph::{SKIPPED, step_graphs},
     weights::{AllWeights, Double, Weights},
 };
 use ekphrasis_grad::OptimizerSpec;
-use ekphrasis_graph::DType;
+use ekphrasis_graph::{DType, Graph};
 use ekphrasis_runtime::{Binding, DeviceTensor, SessionOptions};
 use ekphrasis_script::Script;
 use mlua::Function;
@@ -23,12 +24,16 @@ pub struct OptimizerState {
 }
 
 impl OptimizerState {
-    /// All zeros, for `len` numbers.
-    pub fn new(spec: &OptimizerSpec, len: usize) -> Result<Self> {
+    /// All zeros, for `len` numbers; with the loss scale, where the loss is scaled.
+    pub fn new(spec: &OptimizerSpec, len: usize, scale: Option<LossScale>) -> Result<Self> {
         let mut buffers = vec![];
         for name in spec.states() {
             let zeros = || DeviceTensor::zeros(DType::F32, &[len]);
             buffers.push(((*name).to_owned(), [zeros()?, zeros()?]));
+        }
+        if let Some(scale) = scale {
+            let state = || DeviceTensor::from_f32(&[2], vec![scale.initial as f32, 0.0]);
+            buffers.push((loss_scale::NAME.to_owned(), [state()?, state()?]));
         }
         Ok(Self { buffers, now: 0, updates: 0 })
     }
@@ -38,9 +43,12 @@ impl OptimizerState {
         self.buffers.iter().map(|(n, b)| Ok((n.clone(), b[self.now].to_f32()?))).collect()
     }
 
-    /// Sets the current vectors.
+    /// Sets the current vectors. A loss scale that is not there stays as it is: the phase had another precision.
     pub fn set(&mut self, values: &BTreeMap<String, Vec<f32>>, updates: u64) -> Result<()> {
         for (name, buffers) in &self.buffers {
+            if name == loss_scale::NAME && !values.contains_key(name) {
+                continue;
+            }
             let found = values.get(name).ok_or_else(|| {
                 TrainError::config(
                     "checkpoint",
@@ -85,7 +93,7 @@ pub struct Step {
     role: Role,
     /// Batch fields that the loss uses.
     pub fields: Vec<String>,
-    /// Names of what it reports; the loss first, the norm of the gradient last.
+    /// Names of what it reports; the loss first, what the optimiser reports last.
     pub metrics: Vec<String>,
     statistics: Vec<String>,
     averages: bool,
@@ -101,7 +109,7 @@ struct Apart {
     zeros: DeviceTensor,
     /// Where the sum is after the first batch, after the second, and so on in turn.
     sums: [DeviceTensor; 2],
-    norm: DeviceTensor,
+    report: DeviceTensor,
 }
 
 /// What builds a step: the role, the loss function of a script and its parameters.
@@ -124,6 +132,10 @@ pub struct Update<'a> {
     pub samples: usize,
     /// Batches whose mean gradient makes one step.
     pub accumulate: usize,
+    /// What products are computed in.
+    pub precision: Precision,
+    /// How the loss is scaled, where it is.
+    pub loss_scale: LossScale,
     /// Patterns of layers whose activations are computed again.
     pub recompute: &'a [String],
 }
@@ -139,15 +151,12 @@ impl Step {
         let mut metrics = graphs.metrics;
         let report = DeviceTensor::zeros(DType::F32, &[metrics.len()])?;
         let mut apart = None;
-        if let Some(graph) = &graphs.update {
-            metrics.push("gradient_norm".into());
+        if let Some((graph, names)) = graphs.update {
+            let report = DeviceTensor::zeros(DType::F32, &[names.len()])?;
+            metrics.extend(names);
             let zeros = || world.runtime.zeros(DType::F32, &[graphs.trained]);
-            apart = Some(Apart {
-                bound: bound(graph)?,
-                zeros: zeros()?,
-                sums: [zeros()?, zeros()?],
-                norm: DeviceTensor::zeros(DType::F32, &[1])?,
-            });
+            apart =
+                Some(Apart { bound: bound(&graph)?, zeros: zeros()?, sums: [zeros()?, zeros()?], report });
         }
         Ok(Self {
             fields: fields.filter(known).collect(),
@@ -192,9 +201,9 @@ impl Step {
             }
         }
         let mut values: Vec<f32> = sums.iter().map(|sum| (sum / batches.len() as f64) as f32).collect();
-        if let (Some(last), Some(norm)) = (values.last_mut(), self.update(world, state, batches.len())?) {
-            *last = norm;
-        }
+        let own = self.update(world, state, batches.len())?;
+        let first = values.len() - own.len();
+        values[first..].copy_from_slice(&own);
         let mut weights = world.weights.borrow_mut();
         if let Some(own) = weights.get_mut(&self.role) {
             own.trainable.swap();
@@ -203,7 +212,8 @@ impl Step {
             }
         }
         state.now = 1 - state.now;
-        state.updates += 1;
+        let skipped = self.metrics.iter().zip(&values).any(|(name, value)| name == SKIPPED && *value != 0.0);
+        state.updates += u64::from(!skipped);
         Ok(values)
     }
 
@@ -214,15 +224,16 @@ impl Step {
         let (rate, count, report) = (&self.rate, &self.count, &self.report);
         let statistics = &self.statistics;
         // What is bound depends on which of each pair is current.
-        let current = match apart {
-            Some(_) => vec![u8::from(i > 0) + u8::from(i > 0 && i % 2 == 0)],
-            None => optimiser.parity().to_vec(),
-        };
+        let mut current = optimiser.parity().to_vec();
+        if apart.is_some() {
+            current.push(u8::from(i > 0) + u8::from(i > 0 && i % 2 == 0));
+        }
         let binding = self.pass.binding(all, &current, |binding| {
             match apart {
                 Some(Apart { zeros, sums, .. }) => {
                     binding.input("sum", if i == 0 { zeros } else { &sums[(i - 1) % 2] })?;
                     binding.output("sum.next", &sums[i % 2])?;
+                    optimiser.bind_scale(binding)?;
                 }
                 None => optimiser.bind(binding, rate, count)?,
             }
@@ -246,19 +257,19 @@ impl Step {
         Ok(())
     }
 
-    /// The optimiser, where it stands apart, after so many batches; the norm of the gradient.
-    fn update(&mut self, world: &World, state: &OptimizerState, batches: usize) -> Result<Option<f32>> {
-        let Some(Apart { bound, sums, norm, .. }) = &mut self.apart else { return Ok(None) };
+    /// The optimiser, where it stands apart, after so many batches; what it reports.
+    fn update(&mut self, world: &World, state: &OptimizerState, batches: usize) -> Result<Vec<f32>> {
+        let Some(Apart { bound, sums, report, .. }) = &mut self.apart else { return Ok(vec![]) };
         let all = world.weights.borrow();
         let optimiser = Optimiser::of(of_role(&all, self.role)?, state, self.averages);
         let (rate, count) = (&self.rate, &self.count);
         let binding = bound.binding(&all, &optimiser.parity(), |binding| {
             optimiser.bind(binding, rate, count)?;
             binding.input("sum", &sums[(batches + 1) % 2])?;
-            Ok(binding.output("report", norm)?)
+            Ok(binding.output("report", report)?)
         })?;
         binding.run()?;
-        Ok(norm.to_f32()?.first().copied())
+        Ok(report.to_f32()?)
     }
 }
 
@@ -285,6 +296,14 @@ impl<'a> Optimiser<'a> {
         [self.state.now as u8, average, self.weights.trainable.parity()]
     }
 
+    /// The loss scale, where there is one, for a pass apart from the optimiser.
+    fn bind_scale(&self, binding: &mut Binding) -> Result<()> {
+        for (name, buffers) in self.state.buffers.iter().filter(|(name, _)| name == loss_scale::NAME) {
+            binding.input(name, &buffers[self.state.now])?;
+        }
+        Ok(())
+    }
+
     fn bind(&self, binding: &mut Binding, rate: &DeviceTensor, count: &DeviceTensor) -> Result<()> {
         let (now, then) = (self.state.now, 1 - self.state.now);
         binding.input("rate", rate)?;
@@ -303,6 +322,32 @@ impl<'a> Optimiser<'a> {
     }
 }
 
+/// Checks that ONNX Runtime has products of the precision of a phase here.
+///
+/// # Errors
+/// Names the phase, the provider, and what ONNX Runtime says.
+pub fn check_precision(world: &World, phase: &str, precision: Precision) -> Result<()> {
+    let (name, dtype) = match precision {
+        Precision::Float32 => return Ok(()),
+        Precision::Float16 => ("float16", DType::F16),
+        Precision::Bfloat16 => ("bfloat16", DType::BF16),
+    };
+    let mut graph = Graph::new("products");
+    let x = graph.input("x", DType::F32, vec![2.into(), 2.into()])?;
+    let y = graph.matmul(x, x)?;
+    graph.output("y", y)?;
+    ekphrasis_grad::products_in(&mut graph, dtype)?;
+    let session = world.runtime.session(&graph, &SessionOptions::default());
+    session.map(drop).map_err(|error| {
+        let provider = world.runtime.provider();
+        let message = format!(
+            "expected a precision in which provider `{provider}` has products, found `{name}`: {error}\n\
+             hint: use `float16` or `float32` here, or a GPU"
+        );
+        TrainError::config(format!("phases.{phase}.precision"), message)
+    })
+}
+
 fn missing_field(field: &str) -> String {
     match field {
         "sampled" | "advantage" => "this batch has none\nhint: give the phase a `rollout`".into(),
@@ -316,4 +361,7 @@ pub fn needs_average(optimizer: &Optimizer, average: Option<&Double>) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
+
+#[cfg(test)]
+mod precision_tests;

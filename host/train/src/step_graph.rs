@@ -2,8 +2,9 @@
 //! a step.
 
 use crate::{
-    Optimizer, Result, Role, TrainError, World,
+    LossScale, Optimizer, Precision, Result, Role, TrainError, World,
     loss::{LossGraph, LossTrace},
+    loss_scale::{self, Scaling},
     parameters::{self, Rule},
     step::{Update, spec},
 };
@@ -17,16 +18,19 @@ use std::{
     rc::Rc,
 };
 
+/// The metric that is 1 where a step moved nothing, since its gradient was not finite.
+pub(crate) const SKIPPED: &str = "skipped";
+
 /// What a step is made of.
 pub(crate) struct Graphs {
     /// Forward, loss and backward; the optimiser too, unless there are several batches to a step.
     pub pass: Graph,
-    /// The optimiser, where there are several.
-    pub update: Option<Graph>,
+    /// Names of what is in its `report`; the loss first.
+    pub metrics: Vec<String>,
+    /// The optimiser, where there are several batches, and the names of its report.
+    pub update: Option<(Graph, Vec<String>)>,
     /// Numbers in the gradient.
     pub trained: usize,
-    /// Names of what is in `report` of `pass`; the loss first.
-    pub metrics: Vec<String>,
     /// The running statistics that `pass` updates.
     pub statistics: Vec<String>,
 }
@@ -36,29 +40,35 @@ pub(crate) struct Graphs {
 /// Inputs of `pass`: the weights that the models need, as `ROLE/NAME`, and fields of the batch; outputs: `report`,
 /// and `statistic.NAME`. The optimiser's inputs: `flat`, all weights of the role; its vectors by name; `rate` and
 /// `count`, scalars; outputs: `flat.next` and so on. Where it stands apart, `pass` adds its gradient, divided by the
-/// number of batches, to `sum` as `sum.next`, and `update` takes `sum` and reports the norm of the gradient; where
-/// it does not, that is the last in the report.
+/// number of batches, to `sum` as `sum.next`, and `update` takes `sum`. With half precision both know `loss_scale`.
+/// What the optimiser reports, `gradient_norm` first, is in the report of the graph that it is in.
 pub(crate) fn step_graphs(world: &Rc<World>, update: &Update, optimizer: &Optimizer) -> Result<Graphs> {
     let mut traced = trace(world, update)?;
     let layout = Layout::new(world, update.role, optimizer)?;
     let trained = layout.trained.len();
-    let grad = flat_gradient(world, &mut traced, update, &layout)?;
+    let scaling = |graph: &mut Graph| -> Result<Option<Scaling>> {
+        (update.precision == Precision::Float16).then(|| Scaling::input(graph)).transpose()
+    };
+    let scale = scaling(&mut traced.graph)?.map(|s| s.scale);
+    let grad = flat_gradient(world, &mut traced, update, &layout, scale)?;
     let Traced { mut graph, loss, extras, statistics } = traced;
     let mut reported = vec![("loss".to_owned(), loss)];
     reported.extend(extras);
     let mut apart = None;
+    let rest = Rest { layout: &layout, optimizer, loss_scale: &update.loss_scale };
     if update.accumulate == 1 {
-        let norm = optimise(&mut graph, grad, &layout, optimizer)?;
-        reported.push(("gradient_norm".to_owned(), norm));
+        let scaling = scaling(&mut graph)?;
+        reported.extend(rest.add(&mut graph, grad, scaling)?);
     } else {
         let sum = graph.input("sum", DType::F32, vec![trained.into()])?;
         let next = graph.add(sum, grad)?;
         graph.output("sum.next", next)?;
         let mut graph = Graph::new(&format!("{} update", update.name));
         let sum = graph.input("sum", DType::F32, vec![trained.into()])?;
-        let norm = optimise(&mut graph, sum, &layout, optimizer)?;
-        report(&mut graph, &[("gradient_norm".to_owned(), norm)])?;
-        apart = Some(graph);
+        let scaling = scaling(&mut graph)?;
+        let reported = rest.add(&mut graph, sum, scaling)?;
+        let names = report(&mut graph, &reported)?;
+        apart = Some((graph, names));
     }
     let mut names = vec![];
     for (name, value) in &statistics {
@@ -66,7 +76,7 @@ pub(crate) fn step_graphs(world: &Rc<World>, update: &Update, optimizer: &Optimi
         names.push(name.clone());
     }
     let metrics = report(&mut graph, &reported)?;
-    Ok(Graphs { pass: graph, update: apart, trained, metrics, statistics: names })
+    Ok(Graphs { pass: graph, metrics, update: apart, trained, statistics: names })
 }
 
 /// What a loss script made.
@@ -178,7 +188,13 @@ impl Layout {
 }
 
 /// The gradient of the loss as one vector over all that trains.
-fn flat_gradient(world: &World, traced: &mut Traced, update: &Update, layout: &Layout) -> Result<ValueId> {
+fn flat_gradient(
+    world: &World,
+    traced: &mut Traced,
+    update: &Update,
+    layout: &Layout,
+    scale: Option<ValueId>,
+) -> Result<ValueId> {
     let (role, loss, graph) = (update.role, traced.loss, &mut traced.graph);
     let wrt: Vec<_> =
         layout.moving().map(|(slot, _, _)| graph.find(&format!("{role}/{}", slot.name))).collect();
@@ -191,13 +207,21 @@ fn flat_gradient(world: &World, traced: &mut Traced, update: &Update, layout: &L
         );
         return Err(TrainError::model(&world.model(role)?.name, message));
     }
-    // Each batch of a step counts alike: the seed of the gradient costs nothing.
-    let seed = (update.accumulate > 1).then(|| graph.scalar_like(loss, 1.0 / update.accumulate as f64));
-    let seed = seed.map(|share| graph.reshape_like(share, loss)).transpose()?;
+    // Each batch of a step counts alike; so, and scaled, is the seed of the gradient, which costs nothing.
+    let mut seed = (update.accumulate > 1).then(|| graph.scalar_like(loss, 1.0 / update.accumulate as f64));
+    if let Some(scale) = scale {
+        seed = Some(seed.map_or(Ok(scale), |share| graph.mul(scale, share))?);
+    }
+    let seed = seed.map(|seed| graph.reshape_like(seed, loss)).transpose()?;
     let gradients = ekphrasis_grad::gradient(graph, loss, seed, &present);
     let mut gradients = gradients.map_err(|e| world.not_differentiable(e))?;
     if !update.recompute.is_empty() {
         traced.recompute(update.recompute, &mut gradients)?;
+    }
+    match update.precision {
+        Precision::Float32 => {}
+        Precision::Float16 => ekphrasis_grad::products_in(&mut traced.graph, DType::F16)?,
+        Precision::Bfloat16 => ekphrasis_grad::products_in(&mut traced.graph, DType::BF16)?,
     }
     let mut gradients = gradients.into_iter();
     let mut parts = vec![];
@@ -208,44 +232,72 @@ fn flat_gradient(world: &World, traced: &mut Traced, update: &Update, layout: &L
     Ok(optimizer::flatten_gradients(&mut traced.graph, &parts)?)
 }
 
-/// Clipping and the optimiser, with their inputs and outputs; the norm of the gradient.
-fn optimise(graph: &mut Graph, grad: ValueId, layout: &Layout, optimizer: &Optimizer) -> Result<ValueId> {
-    let trained = &layout.trained;
-    let spec = spec(optimizer);
-    let mut vector = |name: &str| -> Result<(ValueId, ValueId)> {
-        let whole = graph.input(name, DType::F32, vec![layout.total.into()])?;
-        Ok((whole, trained.take(graph, whole)?))
-    };
-    let (flat, w) = vector("flat")?;
-    let states = spec.states().iter().map(|name| vector(name)).collect::<Result<Vec<_>>>()?;
-    let average = spec.average.map(|_| vector("average")).transpose()?;
-    let lr = graph.input("rate", DType::F32, vec![])?;
-    let step = graph.input("count", DType::F32, vec![])?;
-    let decay_mask = layout.vector(graph, |rule| if rule.decays { 1.0 } else { 0.0 })?;
-    let rates = layout.vector(graph, |rule| rule.rate)?;
-    let inputs = OptimizerInputs {
-        w,
-        grad,
-        states: states.iter().map(|(_, part)| *part).collect(),
-        average: average.map(|(_, part)| part),
-        lr,
-        step,
-        decay_mask,
-        rates,
-    };
-    let out = optimizer::emit(graph, &spec, &inputs)?;
-    let mut next = |name: &str, whole: ValueId, part: ValueId| -> Result<()> {
-        let value = trained.put(graph, whole, part)?;
-        Ok(graph.output(&format!("{name}.next"), value)?)
-    };
-    next("flat", flat, out.w)?;
-    for ((name, part), (whole, _)) in out.states.into_iter().zip(states) {
-        next(name, whole, part)?;
+/// What comes after the gradient.
+struct Rest<'a> {
+    layout: &'a Layout,
+    optimizer: &'a Optimizer,
+    loss_scale: &'a LossScale,
+}
+
+impl Rest<'_> {
+    /// Adds clipping and the optimiser, with their inputs and outputs; what they report, the norm of the gradient
+    /// first. Where the loss was scaled, a gradient that is not finite moves nothing.
+    fn add(
+        &self,
+        graph: &mut Graph,
+        grad: ValueId,
+        scaling: Option<Scaling>,
+    ) -> Result<Vec<(String, ValueId)>> {
+        let Self { layout, optimizer, .. } = self;
+        let trained = &layout.trained;
+        let grad = scaling.as_ref().map_or(Ok(grad), |s| graph.div(grad, s.scale))?;
+        let spec = spec(optimizer);
+        let mut vector = |name: &str| -> Result<(ValueId, ValueId)> {
+            let whole = graph.input(name, DType::F32, vec![layout.total.into()])?;
+            Ok((whole, trained.take(graph, whole)?))
+        };
+        let (flat, w) = vector("flat")?;
+        let states = spec.states().iter().map(|name| vector(name)).collect::<Result<Vec<_>>>()?;
+        let average = spec.average.map(|_| vector("average")).transpose()?;
+        let lr = graph.input("rate", DType::F32, vec![])?;
+        let step = graph.input("count", DType::F32, vec![])?;
+        let decay_mask = layout.vector(graph, |rule| if rule.decays { 1.0 } else { 0.0 })?;
+        let rates = layout.vector(graph, |rule| rule.rate)?;
+        let inputs = OptimizerInputs {
+            w,
+            grad,
+            states: states.iter().map(|(_, part)| *part).collect(),
+            average: average.map(|(_, part)| part),
+            lr,
+            step,
+            decay_mask,
+            rates,
+        };
+        let out = optimizer::emit(graph, &spec, &inputs)?;
+        let finite = scaling.as_ref().map(|_| Scaling::finite(graph, out.grad_norm)).transpose()?;
+        let mut next = |name: &str, (whole, old): (ValueId, ValueId), part: ValueId| -> Result<()> {
+            let part = finite.map_or(Ok(part), |finite| graph.select(finite, part, old))?;
+            let value = trained.put(graph, whole, part)?;
+            Ok(graph.output(&format!("{name}.next"), value)?)
+        };
+        next("flat", (flat, w), out.w)?;
+        for ((name, part), old) in out.states.into_iter().zip(states) {
+            next(name, old, part)?;
+        }
+        if let (Some(old), Some(part)) = (average, out.average) {
+            next("average", old, part)?;
+        }
+        let mut reported = vec![("gradient_norm".to_owned(), out.grad_norm)];
+        if let (Some(scaling), Some(finite)) = (scaling, finite) {
+            scaling.output(graph, finite, self.loss_scale)?;
+            let zero = graph.scalar_like(out.grad_norm, 0.0);
+            reported[0].1 = graph.select(finite, out.grad_norm, zero)?;
+            reported.push((loss_scale::NAME.to_owned(), scaling.scale));
+            let skipped = graph.not(finite)?;
+            reported.push((SKIPPED.to_owned(), graph.cast(skipped, DType::F32)?));
+        }
+        Ok(reported)
     }
-    if let (Some((whole, _)), Some(part)) = (average, out.average) {
-        next("average", whole, part)?;
-    }
-    Ok(out.grad_norm)
 }
 
 /// All that is reported in one small vector; the names.

@@ -88,6 +88,12 @@ fn numbers_out_of_range_are_refused() {
         ("limits.memory_mib=0", "limits.memory_mib: expected 1 or more"),
         ("phases.pretrain.steps=0", "phases.pretrain.steps: expected 1 or more"),
         ("phases.pretrain.batch=0", "phases.pretrain.batch: expected 1 or more"),
+        (
+            "phases.pretrain.loss_scale.initial=0.5",
+            "phases.pretrain.loss_scale.initial: expected a number of 1 or",
+        ),
+        ("phases.pretrain.loss_scale.interval=0", "phases.pretrain.loss_scale.interval: expected 1 or more"),
+        ("phases.pretrain.precision=\"half\"", "hint: known are float32, float16, bfloat16"),
         ("phases.pretrain.accumulate=0", "phases.pretrain.accumulate: expected 1 or more"),
         ("phases.pretrain.sampled_captions=1.5", "sampled_captions: expected a share from 0 to 1"),
         ("phases.pretrain.generated_pictures=-0.1", "generated_pictures: expected a share from 0 to 1"),

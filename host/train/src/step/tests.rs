@@ -28,9 +28,9 @@ return {
 }
 "#;
 
-const BATCH: usize = 8;
+pub(crate) const BATCH: usize = 8;
 
-fn world(folder: &Path) -> Rc<World> {
+pub(crate) fn world(folder: &Path) -> Rc<World> {
     let config = Config::from_table(toml::from_str(CONFIG).unwrap()).unwrap();
     let cache = ekphrasis_runtime::Config::default().cache;
     let runtime = start_runtime(&config, &cache, false, &|line| eprintln!("{line}")).unwrap();
@@ -39,12 +39,12 @@ fn world(folder: &Path) -> Rc<World> {
     World::open(config, layout, runtime, Box::new(Silent), &|_, _| {}, Arc::default()).unwrap()
 }
 
-fn optimizer(text: &str) -> Optimizer {
+pub(crate) fn optimizer(text: &str) -> Optimizer {
     toml::from_str(text).unwrap()
 }
 
 /// Rows `first..first + count` of an endless batch of pictures and captions.
-fn rows(first: usize, count: usize) -> BTreeMap<String, DeviceTensor> {
+pub(crate) fn rows(first: usize, count: usize) -> BTreeMap<String, DeviceTensor> {
     let wave = |i: usize| (i as f32 * 0.7).sin();
     let pixels = 3 * 8 * 8;
     let image = (first * pixels..(first + count) * pixels).map(wave).collect();
@@ -56,36 +56,54 @@ fn rows(first: usize, count: usize) -> BTreeMap<String, DeviceTensor> {
     ])
 }
 
-type Values = BTreeMap<String, Vec<f32>>;
+pub(crate) type Values = BTreeMap<String, Vec<f32>>;
 
-fn values(tensors: &BTreeMap<String, Arc<Tensor>>) -> Values {
+pub(crate) fn values(tensors: &BTreeMap<String, Arc<Tensor>>) -> Values {
     tensors.iter().map(|(n, t)| (n.clone(), t.to_f32().unwrap())).collect()
 }
 
 /// What a few steps made.
-struct Made {
-    start: Values,
-    weights: Values,
-    average: Option<Values>,
-    states: Values,
-    reports: Vec<BTreeMap<String, f32>>,
+pub(crate) struct Made {
+    pub start: Values,
+    pub weights: Values,
+    pub average: Option<Values>,
+    pub states: Values,
+    pub reports: Vec<BTreeMap<String, f32>>,
 }
 
 /// How steps are made.
 #[derive(Clone, Copy)]
-struct Plan {
-    steps: usize,
+pub(crate) struct Plan {
+    pub steps: usize,
     /// Parts that a batch is cut into.
-    accumulate: usize,
-    mode: Mode,
-    rate: f64,
-    recompute: &'static [String],
+    pub accumulate: usize,
+    pub mode: Mode,
+    pub rate: f64,
+    pub recompute: &'static [String],
+    pub precision: Precision,
+    pub loss_scale: LossScale,
 }
 
-const PLAN: Plan = Plan { steps: 1, accumulate: 1, mode: Mode::Eval, rate: 0.05, recompute: &[] };
+impl Plan {
+    pub fn state(&self, world: &World, optimizer: &Optimizer) -> OptimizerState {
+        let len = world.weights.borrow()[&Role::Scorer].trainable.current().len_padded();
+        let scale = (self.precision == Precision::Float16).then_some(self.loss_scale);
+        OptimizerState::new(&spec(optimizer), len, scale).unwrap()
+    }
+}
+
+pub(crate) const PLAN: Plan = Plan {
+    steps: 1,
+    accumulate: 1,
+    mode: Mode::Eval,
+    rate: 0.05,
+    recompute: &[],
+    precision: Precision::Float32,
+    loss_scale: LossScale { initial: 1024.0, interval: 100 },
+};
 
 /// Calls `f` with a fresh world and the update that a plan describes.
-fn with_update<R>(plan: Plan, f: impl FnOnce(&Rc<World>, &Update) -> R) -> R {
+pub(crate) fn with_update<R>(plan: Plan, f: impl FnOnce(&Rc<World>, &Update) -> R) -> R {
     let folder = tempfile::tempdir().unwrap();
     let world = world(folder.path());
     let script = world.engine.load_text(Kind::Loss, "own.lua", LOSS).unwrap();
@@ -102,19 +120,20 @@ fn with_update<R>(plan: Plan, f: impl FnOnce(&Rc<World>, &Update) -> R) -> R {
         samples: 1,
         accumulate: plan.accumulate,
         recompute: plan.recompute,
+        precision: plan.precision,
+        loss_scale: plan.loss_scale,
     };
     f(&world, &update)
 }
 
 /// Steps from fresh weights.
-fn train(optimizer: &Optimizer, plan: Plan) -> Made {
+pub(crate) fn train(optimizer: &Optimizer, plan: Plan) -> Made {
     with_update(plan, |world, update| {
         if optimizer.average.is_some() {
             world.keep_average(Role::Scorer).unwrap();
         }
         let mut step = Step::build(world, update, optimizer).unwrap();
-        let len = world.weights.borrow()[&Role::Scorer].trainable.current().len_padded();
-        let mut state = OptimizerState::new(&spec(optimizer), len).unwrap();
+        let mut state = plan.state(world, optimizer);
         let read = || values(&world.weights.borrow()[&Role::Scorer].trainable.get().unwrap());
         let start = read();
         let mut reports = vec![];
@@ -132,7 +151,7 @@ fn train(optimizer: &Optimizer, plan: Plan) -> Made {
     })
 }
 
-fn bits(values: &[f32]) -> Vec<u32> {
+pub(crate) fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|v| v.to_bits()).collect()
 }
 
@@ -245,8 +264,7 @@ fn running_statistics_see_every_part() {
     // The same batches as steps that move nothing.
     let steps = with_update(Plan { accumulate: 2, ..plan }, |world, update| {
         let mut step = Step::build(world, &Update { accumulate: 1, ..*update }, &optimizer).unwrap();
-        let len = world.weights.borrow()[&Role::Scorer].trainable.current().len_padded();
-        let mut state = OptimizerState::new(&spec(&optimizer), len).unwrap();
+        let mut state = plan.state(world, &optimizer);
         let start = values(&world.weights.borrow()[&Role::Scorer].states.as_ref().unwrap().get().unwrap());
         for k in 0..2 {
             step.run(world, &mut state, &[rows(k * update.batch, update.batch)], 0.0).unwrap();
