@@ -226,7 +226,7 @@ impl Step {
         // What is bound depends on which of each pair is current.
         let mut current = optimiser.parity().to_vec();
         if apart.is_some() {
-            current.push(u8::from(i > 0) + u8::from(i > 0 && i % 2 == 0));
+            current.push(if i == 0 { 0 } else { 2 - (i % 2) as u8 });
         }
         let binding = self.pass.binding(all, &current, |binding| {
             match apart {
