@@ -49,7 +49,11 @@ fn wait_for(project: &Project, child: &mut Child, before: usize, lines: usize) -
 #[test]
 fn interrupted_and_undisturbed_runs_are_the_same() {
     let project = Project::new();
-    project.ekphrasis("run configs/tiny.toml --out runs/whole").ok();
+    // Several batches to a step, so that a signal may come between two of them; and state that only some steps have.
+    let run = "run configs/tiny.toml --set phases.cross_entropy.accumulate=2 \
+               --set phases.policy_gradient.accumulate=2 --set phases.policy_gradient.precision=float16 \
+               --set phases.scorer.precision=float16 --set phases.gan.recompute=[\"text.block.*\"]";
+    project.ekphrasis(&format!("{run} --out runs/whole")).ok();
 
     // A line stands for ten steps; evaluations lie between the phases.
     let moments = [
@@ -61,7 +65,7 @@ fn interrupted_and_undisturbed_runs_are_the_same() {
         (10, By::Interrupt),
         (11, By::Kill),
     ];
-    let mut arguments = "run configs/tiny.toml --out runs/cut".to_owned();
+    let mut arguments = format!("{run} --out runs/cut");
     let mut interrupted = 0;
     for (lines, by) in moments {
         let before = metrics(&project, "runs/cut").len();

@@ -86,6 +86,8 @@ pub struct OptimizerInputs {
     pub step: ValueId,
     /// `f32[P]`: 1 where weight decay applies and 0 elsewhere; everywhere without it.
     pub decay_mask: Option<ValueId>,
+    /// `f32[P]`: what the learning rate is multiplied by; 1 everywhere without it.
+    pub rates: Option<ValueId>,
 }
 
 /// What a step gives.
@@ -185,7 +187,8 @@ impl Step<'_> {
                 direction = self.g.add(self.grad, ahead)?;
             }
         }
-        let move_by = self.g.mul(direction, self.inputs.lr)?;
+        let rate = self.rated(self.inputs.lr)?;
+        let move_by = self.g.mul(direction, rate)?;
         Ok((self.g.sub(self.inputs.w, move_by)?, states))
     }
 
@@ -206,6 +209,7 @@ impl Step<'_> {
         let root = self.g.sqrt(second)?;
         let divisor = self.g.add(root, epsilon)?;
         let direction = self.g.div(first, divisor)?;
+        let rate = self.rated(rate)?;
         let move_by = self.g.mul(direction, rate)?;
         let w = if decoupled { self.decayed()? } else { self.inputs.w };
         Ok((self.g.sub(w, move_by)?, vec![first, second]))
@@ -235,12 +239,21 @@ impl Step<'_> {
         Ok((self.g.cast(rate, DType::F32)?, self.g.cast(epsilon, DType::F32)?))
     }
 
+    /// A learning rate, for each weight its own where rates differ.
+    fn rated(&mut self, rate: ValueId) -> Result<ValueId, GraphError> {
+        match self.inputs.rates {
+            Some(rates) => self.g.mul(rates, rate),
+            None => Ok(rate),
+        }
+    }
+
     /// `w * (1 - lr * weight_decay)`, where the mask lets it.
     fn decayed(&mut self) -> Result<ValueId, GraphError> {
         if self.spec.weight_decay == 0.0 {
             return Ok(self.inputs.w);
         }
         let pull = self.g.scale(self.inputs.lr, -self.spec.weight_decay)?;
+        let pull = self.rated(pull)?;
         let pull = match self.inputs.decay_mask {
             Some(mask) => self.g.mul(mask, pull)?,
             None => pull,

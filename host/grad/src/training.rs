@@ -70,7 +70,7 @@ fn update(
         states.push(flat.input(graph, state)?);
     }
     let average = spec.average.map(|_| flat.input(graph, "average")).transpose()?;
-    let inputs = OptimizerInputs { w, grad, states, average, lr, step, decay_mask: None };
+    let inputs = OptimizerInputs { w, grad, states, average, lr, step, decay_mask: None, rates: None };
     let out = optimizer::emit(graph, spec, &inputs)?;
     flat.outputs(graph, "", out.w)?;
     for (state, value) in out.states {

@@ -5,7 +5,7 @@ mod common;
 use common::{Feeds, Function, tensor, values};
 use ekphrasis_grad::optimizer::Part;
 use ekphrasis_grad::{
-    GradError, OptimizerInputs, OptimizerKind, OptimizerSpec, flatten_gradients, optimizer::emit,
+    GradError, OptimizerInputs, OptimizerKind, OptimizerSpec, Ranges, flatten_gradients, optimizer::emit,
 };
 use ekphrasis_graph::{DType, Graph, ValueId};
 
@@ -20,6 +20,11 @@ fn mask() -> Vec<f64> {
     (0..P).map(|i| f64::from(u8::from(i % 3 == 0))).collect()
 }
 
+/// Multipliers of the learning rate.
+fn multipliers() -> Vec<f64> {
+    (0..P).map(|i| [1.0, 0.1, 3.0, 0.5][i % 4]).map(|r| f64::from(r as f32)).collect()
+}
+
 /// What the reference keeps between steps.
 struct State {
     w: Vec<f64>,
@@ -29,11 +34,11 @@ struct State {
 }
 
 /// One step of `torch.optim`, element by element; returns the norm of the gradient.
-fn reference(spec: &OptimizerSpec, s: &mut State, grad: &[f64], lr: f64, t: i32, mask: &[f64]) -> f64 {
+fn reference(spec: &OptimizerSpec, s: &mut State, grad: &[f64], rates: &[f64], t: i32, mask: &[f64]) -> f64 {
     let norm = grad.iter().map(|g| g * g).sum::<f64>().sqrt();
     let clip = spec.clip_norm.map_or(1.0, |limit| (limit / (norm + 1e-6)).min(1.0));
     for i in 0..P {
-        let mut g = grad[i] * clip;
+        let (mut g, lr) = (grad[i] * clip, rates[i]);
         let decay = spec.weight_decay * mask[i];
         match spec.kind {
             OptimizerKind::Sgd { momentum, nesterov } => {
@@ -76,6 +81,10 @@ fn vector(g: &mut Graph, name: &str) -> ValueId {
 }
 
 fn check(spec: &OptimizerSpec, masked: bool, gradient_scale: f64) {
+    check_rated(spec, masked, false, gradient_scale);
+}
+
+fn check_rated(spec: &OptimizerSpec, masked: bool, rated: bool, gradient_scale: f64) {
     let mut g = Graph::new("optimiser");
     let (w, grad) = (vector(&mut g, "w"), vector(&mut g, "grad"));
     let states: Vec<_> = spec.states().iter().map(|n| vector(&mut g, n)).collect();
@@ -83,7 +92,8 @@ fn check(spec: &OptimizerSpec, masked: bool, gradient_scale: f64) {
     let decay_mask = masked.then(|| vector(&mut g, "mask"));
     let lr = g.input("lr", DType::F32, vec![]).unwrap();
     let step = g.input("step", DType::F32, vec![]).unwrap();
-    let inputs = OptimizerInputs { w, grad, states, average, lr, step, decay_mask };
+    let rates = rated.then(|| vector(&mut g, "rates"));
+    let inputs = OptimizerInputs { w, grad, states, average, lr, step, decay_mask, rates };
     let out = emit(&mut g, spec, &inputs).unwrap();
     let mut outputs = vec![out.w, out.grad_norm];
     outputs.extend(out.states.iter().map(|(_, v)| *v));
@@ -103,10 +113,13 @@ fn check(spec: &OptimizerSpec, masked: bool, gradient_scale: f64) {
         let mut feeds: Feeds = now.iter().map(|(n, v)| (n.clone(), tensor(DType::F32, &[P], v))).collect();
         feeds.push(("grad".into(), tensor(DType::F32, &[P], &grad)));
         feeds.push(("mask".into(), tensor(DType::F32, &[P], &mask())));
+        feeds.push(("rates".into(), tensor(DType::F32, &[P], &multipliers())));
         feeds.push(("lr".into(), tensor(DType::F32, &[], &[*rate])));
         feeds.push(("step".into(), tensor(DType::F32, &[], &[t as f64])));
         let found: Vec<Vec<f64>> = function.run(&feeds).unwrap().iter().map(values).collect();
-        let norm = reference(spec, &mut s, &grad, *rate, t as i32, &all);
+        let each = if rated { multipliers() } else { vec![1.0; P] };
+        let each: Vec<f64> = each.iter().map(|r| r * rate).collect();
+        let norm = reference(spec, &mut s, &grad, &each, t as i32, &all);
         close("weights", &found[0], &s.w);
         close("norm", &found[1], &[norm]);
         if spec.average.is_some() {
@@ -143,6 +156,51 @@ fn adam_and_adamw() {
     }
 }
 
+/// As parameter groups of `torch.optim` with learning rates of their own.
+#[test]
+fn each_weight_at_its_own_rate() {
+    let sgd = OptimizerKind::Sgd { momentum: 0.9, nesterov: true };
+    for kind in [sgd, OptimizerKind::Adam, OptimizerKind::AdamW] {
+        let spec =
+            OptimizerSpec { kind, weight_decay: 0.1, clip_norm: Some(1.0), ..OptimizerSpec::default() };
+        check_rated(&spec, true, true, 1.0);
+        check_rated(&spec, false, true, 1.0);
+    }
+}
+
+#[test]
+fn ranges_are_taken_out_and_put_back() {
+    let run = |ranges: &Ranges, len: usize| {
+        let mut g = Graph::new("ranges");
+        let v = g.input("v", DType::F32, vec![8.into()]).unwrap();
+        let part = g.input("part", DType::F32, vec![len.into()]).unwrap();
+        let (taken, put) = (ranges.take(&mut g, v).unwrap(), ranges.put(&mut g, v, part).unwrap());
+        let outputs = [taken, put].map(|x| g.identity(x).unwrap());
+        let function = Function::new(&g, &outputs).unwrap();
+        let numbers: Vec<f64> = (0..8).map(f64::from).collect();
+        let new: Vec<f64> = (0..len).map(|i| -1.0 - i as f64).collect();
+        let feeds = vec![
+            ("v".to_owned(), tensor(DType::F32, &[8], &numbers)),
+            ("part".to_owned(), tensor(DType::F32, &[len], &new)),
+        ];
+        let found = function.run(&feeds).unwrap();
+        (values(&found[0]), values(&found[1]))
+    };
+    let some = Ranges::new(8, [1..2, 2..4, 6..7]);
+    assert_eq!(some, Ranges::new(8, [1..4, 6..7]));
+    assert_eq!((some.len(), some.is_empty(), Ranges::new(8, []).is_empty()), (4, false, true));
+    let (taken, put) = run(&some, 4);
+    assert_eq!(taken, [1.0, 2.0, 3.0, 6.0]);
+    assert_eq!(put, [0.0, -1.0, -2.0, -3.0, 4.0, 5.0, -4.0, 7.0]);
+    let (taken, put) = run(&Ranges::new(8, [0..3, 7..8]), 4);
+    assert_eq!(taken, [0.0, 1.0, 2.0, 7.0]);
+    assert_eq!(put, [-1.0, -2.0, -3.0, 3.0, 4.0, 5.0, 6.0, -4.0]);
+    // All of it costs no node.
+    let mut g = Graph::new("whole");
+    let v = vector(&mut g, "v");
+    assert_eq!(Ranges::new(P, [0..5, 5..P]).take(&mut g, v).unwrap(), v);
+}
+
 #[test]
 fn clipping_shortens_long_gradients_only() {
     for scale in [1e-3, 10.0] {
@@ -157,8 +215,16 @@ fn a_state_that_is_missing_is_an_error() {
     let mut g = Graph::new("short");
     let w = vector(&mut g, "w");
     let lr = g.input("lr", DType::F32, vec![]).unwrap();
-    let inputs =
-        OptimizerInputs { w, grad: w, states: vec![w], average: None, lr, step: lr, decay_mask: None };
+    let inputs = OptimizerInputs {
+        w,
+        grad: w,
+        states: vec![w],
+        average: None,
+        lr,
+        step: lr,
+        decay_mask: None,
+        rates: None,
+    };
     let error = emit(&mut g, &OptimizerSpec::default(), &inputs).unwrap_err();
     assert!(matches!(error, GradError::Request { .. }));
     assert!(error.to_string().contains("moment2"), "{error}");

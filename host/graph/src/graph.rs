@@ -366,6 +366,11 @@ fn known_ints(tensor: &Tensor) -> Option<Vec<Dim>> {
     small.then(|| ints.into_iter().map(Dim::Known).collect())
 }
 
+/// Whether an operator may draw random numbers, so that two of its nodes never are the same.
+pub fn is_random(op: &str) -> bool {
+    op.starts_with("Random") || matches!(op, "Multinomial" | "Bernoulli" | "Dropout")
+}
+
 /// What makes two nodes the same; `None` for nodes that draw random numbers.
 pub(crate) fn node_key(
     op: &str,
@@ -373,7 +378,7 @@ pub(crate) fn node_key(
     attrs: &Attrs,
     wanted: &[bool],
 ) -> Option<String> {
-    if op.starts_with("Random") || matches!(op, "Multinomial" | "Bernoulli" | "Dropout") {
+    if is_random(op) {
         return None;
     }
     let mut key = format!("{op} {inputs:?} {wanted:?}");

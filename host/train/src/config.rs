@@ -194,6 +194,11 @@ impl Config {
             let at = |field: &str| format!("phases.{name}.{field}");
             expect(phase.steps > 0, at("steps"), "expected 1 or more")?;
             expect(phase.batch > 0, at("batch"), "expected 1 or more")?;
+            expect(phase.accumulate > 0, at("accumulate"), "expected 1 or more")?;
+            let scale = phase.loss_scale;
+            let message = "expected a number of 1 or more";
+            expect(scale.initial >= 1.0 && scale.initial.is_finite(), at("loss_scale.initial"), message)?;
+            expect(scale.interval > 0, at("loss_scale.interval"), "expected 1 or more")?;
             let share = 0.0..=1.0;
             expect(
                 share.contains(&phase.generated_pictures),
@@ -205,6 +210,15 @@ impl Config {
                 at("sampled_captions"),
                 "expected a share from 0 to 1",
             )?;
+            let own = phase.optimizers.iter().map(|(role, o)| (format!("optimizers.{role}"), o));
+            for (table, optimizer) in own.chain([("optimizer".to_owned(), &phase.optimizer)]) {
+                for (pattern, rate) in &optimizer.rates {
+                    let message = format!(
+                        "expected a number above 0 for `{pattern}`, found {rate}\nhint: what should not move goes into `freeze`"
+                    );
+                    expect(*rate > 0.0 && rate.is_finite(), at(&format!("{table}.rates")), &message)?;
+                }
+            }
             if let Some(rollout) = &phase.rollout {
                 let fewest = if rollout.baseline == Baseline::LeaveOneOut { 2 } else { 1 };
                 let message = format!("expected {fewest} or more, found {}", rollout.samples);

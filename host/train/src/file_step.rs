@@ -205,3 +205,6 @@ fn settle(graph: &Graph, frozen: BTreeMap<String, Arc<Literal>>) -> Result<Graph
     }
     Ok(whole)
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,10 +17,12 @@ mod file_step;
 pub mod files;
 mod journal;
 pub mod loss;
+mod loss_scale;
 mod meteor;
 mod model;
 mod noise;
 mod observer;
+mod parameters;
 mod phase;
 mod recorder;
 pub mod reward;
@@ -33,6 +35,7 @@ mod schedule;
 mod scoring;
 mod settings;
 mod step;
+mod step_graph;
 mod weights;
 mod world;
 
@@ -52,6 +55,8 @@ pub use run::{Surroundings, open_trained, run, start_runtime};
 pub use run_folder::RunFolder;
 pub use runner::Runner;
 pub use scoring::{Prepared, Scoring};
-pub use settings::{Baseline, Decay, Mode, Optimizer, OptimizerKind, Phase, Rollout as RolloutSettings};
+pub use settings::{
+    Baseline, Decay, LossScale, Mode, Optimizer, OptimizerKind, Phase, Precision, Rollout as RolloutSettings,
+};
 pub use weights::{AllWeights, Double, Weights};
 pub use world::{Layout, World, classes};

@@ -1,13 +1,13 @@
 //! One phase: batches, rollouts, rewards, updates.
 
 use crate::{
-    Baseline, Captions, Phase, Result, Role, TrainError, World,
+    Baseline, Captions, Phase, Precision, Result, Role, TrainError, World,
     baseline::{MovingAverage, advantages},
     checkpoint::{OptimizerTensors, PhasePosition},
-    noise,
+    noise, parameters,
     reward::{self, RewardBatch, Source},
     rollout::Rollout,
-    step::{self, OptimizerState, Step, Update},
+    step::{self, Feed, OptimizerState, Step, Update},
 };
 use ekphrasis_data::{Batch, BatchPlan, Length, Prefetcher, Split, Vocabulary};
 use ekphrasis_runtime::DeviceTensor;
@@ -48,6 +48,8 @@ pub struct PhaseRun {
     average: MovingAverage,
     /// Steps made, over all calls.
     pub done: u64,
+    /// Batches made: the number by which random streams are drawn from.
+    draw: u64,
 }
 
 impl PhaseRun {
@@ -64,15 +66,15 @@ impl PhaseRun {
         let losses = script.updates()?;
         let several = losses.len() > 1;
         let (mut updates, mut optimizers) = (vec![], BTreeMap::new());
-        for loss in &losses {
-            let role = Role::from_name(&loss.role).ok_or_else(|| {
-                let known = Role::ALL.map(Role::name);
-                let hint = crate::error::suggestion(&loss.role, known);
-                TrainError::config(
-                    format!("loss {}", phase.loss.script),
-                    format!("unknown role `{}`\n{hint}", loss.role),
-                )
-            })?;
+        let roles = losses.iter().map(|loss| role_of(phase, &loss.role)).collect::<Result<Vec<_>>>()?;
+        let mut trained = vec![];
+        for role in roles.iter().copied().collect::<BTreeSet<_>>() {
+            trained.push((role, world.model(role)?.trainable.keys().cloned().collect()));
+        }
+        parameters::check(name, phase, &trained)?;
+        parameters::check_layers(name, phase, world.models())?;
+        step::check_precision(world, name, phase.precision)?;
+        for (loss, role) in losses.iter().zip(roles) {
             let optimizer = phase.optimizers.get(&role).unwrap_or(&phase.optimizer);
             if step::needs_average(
                 optimizer,
@@ -90,11 +92,16 @@ impl PhaseRun {
                 mode: phase.mode,
                 batch: phase.batch,
                 samples,
+                accumulate: phase.accumulate,
+                precision: phase.precision,
+                loss_scale: phase.loss_scale,
+                recompute: &phase.recompute,
             };
             let step = Step::build(world, &update, optimizer)?;
             if let std::collections::btree_map::Entry::Vacant(entry) = optimizers.entry(role) {
                 let len = world.weights.borrow()[&role].trainable.current().len_padded();
-                let mut state = OptimizerState::new(&step::spec(optimizer), len)?;
+                let scale = (phase.precision == Precision::Float16).then_some(phase.loss_scale);
+                let mut state = OptimizerState::new(&step::spec(optimizer), len, scale)?;
                 let own = tensors.iter().filter(|((p, r, _), _)| p == name && *r == role);
                 let saved: BTreeMap<String, Vec<f32>> =
                     own.map(|((_, _, n), v)| (n.clone(), v.clone())).collect();
@@ -133,7 +140,8 @@ impl PhaseRun {
             .with_buckets(phase.buckets);
         let longest = world.sizes.max_length;
         let length = if world.fixed_length() { Length::Fixed(longest) } else { Length::Longest(longest) };
-        let batches = Prefetcher::new(split.clone(), plan, length, position.done, 1, AHEAD)?;
+        let first = position.done * phase.accumulate as u64;
+        let batches = Prefetcher::new(split.clone(), plan, length, first, 1, AHEAD)?;
         Ok(Self {
             world: world.clone(),
             name: name.into(),
@@ -147,6 +155,7 @@ impl PhaseRun {
             writer,
             average: position.average,
             done: position.done,
+            draw: first,
         })
     }
 
@@ -180,12 +189,21 @@ impl PhaseRun {
 
     fn make_step(&mut self, total: u64) -> Result<Vec<(String, f64)>> {
         let world = self.world.clone();
-        let batch = self.batches.next()?;
-        let mut values = vec![];
-        let mut feed = self.feed(&batch)?;
-        let sources = self.repaint(&batch, &mut feed)?;
-        self.rewrite(&batch, &mut feed)?;
-        self.reinforce(&sources, &mut feed, &mut values)?;
+        let first = self.draw;
+        let (mut feeds, mut all) = (vec![], vec![]);
+        for _ in 0..self.phase.accumulate {
+            let batch = self.batches.next()?;
+            let mut feed = self.feed(&batch)?;
+            let sources = self.repaint(&batch, &mut feed)?;
+            self.rewrite(&batch, &mut feed)?;
+            let mut values = vec![];
+            self.reinforce(&sources, &mut feed, &mut values)?;
+            feeds.push((feed, batch.indices.len()));
+            all.push(values);
+            self.draw += 1;
+        }
+        let mut values = merged(all);
+        let (mut feeds, rows): (Vec<Feed>, Vec<usize>) = feeds.into_iter().unzip();
         let start = Instant::now();
         let horizon = self.phase.horizon.unwrap_or(total).max(1);
         for (i, update) in self.updates.iter_mut().enumerate() {
@@ -196,13 +214,13 @@ impl PhaseRun {
             let optimizer = self.phase.optimizers.get(&role).unwrap_or(&self.phase.optimizer);
             let rate = optimizer.rate(self.done, horizon);
             if update.step.fields.iter().any(|f| f == "noise") {
-                feed.insert(
-                    "noise".into(),
-                    painting_noise(&world, &format!("{}/{i}", self.name), self.done, batch.indices.len())?,
-                );
+                for ((feed, rows), draw) in feeds.iter_mut().zip(&rows).zip(first..) {
+                    let noise = painting_noise(&world, &format!("{}/{i}", self.name), draw, *rows)?;
+                    feed.insert("noise".into(), noise);
+                }
             }
             let Some(state) = self.optimizers.get_mut(&role) else { continue };
-            let report = update.step.run(&world, state, &feed, rate)?;
+            let report = update.step.run(&world, state, &feeds, rate)?;
             for (metric, value) in update.step.metrics.iter().zip(report) {
                 if !value.is_finite() {
                     let message = format!(
@@ -224,7 +242,7 @@ impl PhaseRun {
     }
 
     /// The batch as tensors.
-    fn feed(&self, batch: &Batch) -> Result<BTreeMap<String, DeviceTensor>> {
+    fn feed(&self, batch: &Batch) -> Result<Feed> {
         let mut feed = BTreeMap::new();
         let image = batch
             .image
@@ -235,13 +253,13 @@ impl PhaseRun {
         let tokens = batch.tokens.iter().copied().collect();
         feed.insert("tokens".to_owned(), DeviceTensor::from_i64(batch.tokens.shape(), tokens)?);
         let seed = self.world.config.seed;
-        let uniform = noise::uniform(seed, &format!("{}/uniform", self.name), self.done, batch.indices.len());
+        let uniform = noise::uniform(seed, &format!("{}/uniform", self.name), self.draw, batch.indices.len());
         feed.insert("uniform".to_owned(), DeviceTensor::from_f32(&[batch.indices.len()], uniform)?);
         Ok(feed)
     }
 
     /// Lets the generator paint the first rows of the batch, from their own captions.
-    fn repaint(&mut self, batch: &Batch, feed: &mut BTreeMap<String, DeviceTensor>) -> Result<Vec<Source>> {
+    fn repaint(&mut self, batch: &Batch, feed: &mut Feed) -> Result<Vec<Source>> {
         let real = |i: &usize| Source { index: *i, painted_from: None };
         let mut sources: Vec<Source> = batch.indices.iter().map(real).collect();
         let count = share(self.phase.generated_pictures, sources.len());
@@ -250,7 +268,7 @@ impl PhaseRun {
         }
         let width = batch.tokens.shape()[1];
         let tokens: Vec<i64> = batch.tokens.iter().take(count * width).copied().collect();
-        let noise = painting_noise(&self.world, &format!("{}/paint", self.name), self.done, count)?;
+        let noise = painting_noise(&self.world, &format!("{}/paint", self.name), self.draw, count)?;
         let inputs = [
             ("noise".to_owned(), noise),
             ("tokens".to_owned(), DeviceTensor::from_i64(&[count, width], tokens)?),
@@ -269,7 +287,7 @@ impl PhaseRun {
     }
 
     /// Lets the captioner write the captions of the first rows, for their own pictures.
-    fn rewrite(&mut self, batch: &Batch, feed: &mut BTreeMap<String, DeviceTensor>) -> Result<()> {
+    fn rewrite(&mut self, batch: &Batch, feed: &mut Feed) -> Result<()> {
         let count = share(self.phase.sampled_captions, batch.indices.len());
         let Some(writer) = self.writer.as_mut().filter(|_| count > 0) else { return Ok(()) };
         let Some(image) = feed.get("image") else { return Ok(()) };
@@ -277,7 +295,7 @@ impl PhaseRun {
         let pixels = image.with_f32(|p| p[..count * each].to_vec())?;
         let mut dims = image.dims().to_vec();
         dims[0] = count;
-        let (seed, step, stream) = (self.world.config.seed, self.done, format!("{}/write", self.name));
+        let (seed, step, stream) = (self.world.config.seed, self.draw, format!("{}/write", self.name));
         let captions = writer.run(&self.world, &DeviceTensor::from_f32(&dims, pixels)?, |t, n| {
             noise::uniform(seed, &format!("{stream}/{t}"), step, n)
         })?;
@@ -292,13 +310,13 @@ impl PhaseRun {
     fn reinforce(
         &mut self,
         sources: &[Source],
-        feed: &mut BTreeMap<String, DeviceTensor>,
+        feed: &mut Feed,
         values: &mut Vec<(String, f64)>,
     ) -> Result<()> {
         let (Some(rollout), Some(sampler)) = (&self.phase.rollout, &mut self.sampler) else { return Ok(()) };
         let Some(image) = feed.get("image").cloned() else { return Ok(()) };
         let world = &self.world;
-        let (seed, step, stream) = (world.config.seed, self.done, format!("{}/sample", self.name));
+        let (seed, step, stream) = (world.config.seed, self.draw, format!("{}/sample", self.name));
         let start = Instant::now();
         let captions =
             sampler.run(world, &image, |t, n| noise::uniform(seed, &format!("{stream}/{t}"), step, n))?;
@@ -309,7 +327,8 @@ impl PhaseRun {
         values.push(("milliseconds.rollout".into(), start.elapsed().as_secs_f64() * 1e3));
         let start = Instant::now();
         let score = |captions: Captions| {
-            let batch = RewardBatch::new(world, &self.split, captions, image.clone(), sources.to_vec(), step);
+            let batch =
+                RewardBatch::new(world, &self.split, captions, image.clone(), sources.to_vec(), self.done);
             reward::score(batch, &rollout.reward)
         };
         let scored = score(captions.clone())?;
@@ -337,6 +356,29 @@ impl PhaseRun {
         feed.insert("advantage".into(), DeviceTensor::from_f32(&[advantage.len()], advantage)?);
         Ok(())
     }
+}
+
+/// What the batches of a step tell, as one: times add up, all else is a mean.
+fn merged(all: Vec<Vec<(String, f64)>>) -> Vec<(String, f64)> {
+    let share = 1.0 / all.len().max(1) as f64;
+    let mut merged: Vec<(String, f64)> = vec![];
+    for (name, value) in all.into_iter().flatten() {
+        let value = if name.starts_with("milliseconds.") { value } else { value * share };
+        match merged.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, sum)) => *sum += value,
+            None => merged.push((name, value)),
+        }
+    }
+    merged
+}
+
+/// The role that a loss names.
+fn role_of(phase: &Phase, name: &str) -> Result<Role> {
+    Role::from_name(name).ok_or_else(|| {
+        let hint = crate::error::suggestion(name, Role::ALL.map(Role::name));
+        let message = format!("unknown role `{name}`\n{hint}");
+        TrainError::config(format!("loss {}", phase.loss.script), message)
+    })
 }
 
 /// How many rows a share of them is.

@@ -15,6 +15,18 @@ pub struct Phase {
     pub steps: u64,
     /// Pictures in a batch.
     pub batch: usize,
+    /// Batches whose mean gradient makes one step.
+    #[serde(default = "one")]
+    pub accumulate: usize,
+    /// Patterns of layers whose activations the backward pass computes again instead of keeping them.
+    #[serde(default)]
+    pub recompute: Vec<String>,
+    /// What products are computed in.
+    #[serde(default)]
+    pub precision: Precision,
+    /// How the loss is scaled where that is `float16`.
+    #[serde(default)]
+    pub loss_scale: LossScale,
     /// Split to train on.
     #[serde(default = "train_split")]
     pub split: String,
@@ -79,6 +91,36 @@ pub enum Mode {
     Eval,
 }
 
+/// What products (`MatMul`, `Gemm`, convolutions) of a step are computed in; all else is single precision.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// Single precision.
+    #[default]
+    Float32,
+    /// IEEE half precision, with loss scaling.
+    Float16,
+    /// Brain floats: half as many digits, and the range of single precision.
+    Bfloat16,
+}
+
+/// Dynamic loss scaling, for `float16`.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LossScale {
+    /// The scale at first.
+    pub initial: f64,
+    /// Steps with finite gradients after which it doubles.
+    pub interval: u64,
+}
+
+impl Default for LossScale {
+    /// As `torch.amp.GradScaler`.
+    fn default() -> Self {
+        Self { initial: 65536.0, interval: 2000 }
+    }
+}
+
 /// An optimiser and its learning rate over time.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -112,6 +154,15 @@ pub struct Optimizer {
     /// The share of the learning rate that is left at the end.
     #[serde(default)]
     pub floor: f64,
+    /// Patterns of parameters that stay as they are.
+    #[serde(default)]
+    pub freeze: Vec<String>,
+    /// Patterns of parameters without weight decay.
+    #[serde(default)]
+    pub no_decay: Vec<String>,
+    /// What the learning rate is multiplied by, for patterns of parameters.
+    #[serde(default)]
+    pub rates: BTreeMap<String, f64>,
 }
 
 /// The kind of optimiser.

@@ -1,15 +1,16 @@
-//! One training step as one graph: forward, loss, backward, clipping, optimiser.
+//! A training step, ready to run: its session, what is bound to it, and the state of its optimiser.
 
 use crate::{
-    Mode, Optimizer, OptimizerKind, Result, Role, TrainError, World,
+    LossScale, Mode, Optimizer, OptimizerKind, Precision, Result, Role, TrainError, World,
     bound::Bound,
-    loss::{LossGraph, LossTrace},
-    weights::Double,
+    loss_scale,
+    step_graph::{SKIPPED, step_graphs},
+    weights::{AllWeights, Double, Weights},
 };
-use ekphrasis_grad::{OptimizerSpec, optimizer};
-use ekphrasis_graph::{DType, Graph, ValueId};
-use ekphrasis_runtime::{DeviceTensor, SessionOptions, Slot};
-use ekphrasis_script::{Fault, Script, check_loss};
+use ekphrasis_grad::OptimizerSpec;
+use ekphrasis_graph::{DType, Graph};
+use ekphrasis_runtime::{Binding, DeviceTensor, SessionOptions};
+use ekphrasis_script::Script;
 use mlua::Function;
 use std::{collections::BTreeMap, rc::Rc};
 
@@ -23,12 +24,16 @@ pub struct OptimizerState {
 }
 
 impl OptimizerState {
-    /// All zeros, for `len` numbers.
-    pub fn new(spec: &OptimizerSpec, len: usize) -> Result<Self> {
+    /// All zeros, for `len` numbers; with the loss scale, where the loss is scaled.
+    pub fn new(spec: &OptimizerSpec, len: usize, scale: Option<LossScale>) -> Result<Self> {
         let mut buffers = vec![];
         for name in spec.states() {
             let zeros = || DeviceTensor::zeros(DType::F32, &[len]);
             buffers.push(((*name).to_owned(), [zeros()?, zeros()?]));
+        }
+        if let Some(scale) = scale {
+            let state = || DeviceTensor::from_f32(&[2], vec![scale.initial as f32, 0.0]);
+            buffers.push((loss_scale::NAME.to_owned(), [state()?, state()?]));
         }
         Ok(Self { buffers, now: 0, updates: 0 })
     }
@@ -38,9 +43,12 @@ impl OptimizerState {
         self.buffers.iter().map(|(n, b)| Ok((n.clone(), b[self.now].to_f32()?))).collect()
     }
 
-    /// Sets the current vectors.
+    /// Sets the current vectors. A loss scale that is not there stays as it is: the phase had another precision.
     pub fn set(&mut self, values: &BTreeMap<String, Vec<f32>>, updates: u64) -> Result<()> {
         for (name, buffers) in &self.buffers {
+            if name == loss_scale::NAME && !values.contains_key(name) {
+                continue;
+            }
             let found = values.get(name).ok_or_else(|| {
                 TrainError::config(
                     "checkpoint",
@@ -74,18 +82,33 @@ pub fn spec(optimizer: &Optimizer) -> OptimizerSpec {
     }
 }
 
+/// A batch, by field.
+pub type Feed = BTreeMap<String, DeviceTensor>;
+
 /// A training step of one role, ready to run.
 pub struct Step {
-    bound: Bound,
+    pass: Bound,
+    /// The optimiser, where several batches make a step.
+    apart: Option<Apart>,
     role: Role,
     /// Batch fields that the loss uses.
     pub fields: Vec<String>,
-    /// Names of what it reports; the loss first, the norm of the gradient last.
+    /// Names of what it reports; the loss first, what the optimiser reports last.
     pub metrics: Vec<String>,
     statistics: Vec<String>,
     averages: bool,
     rate: DeviceTensor,
     count: DeviceTensor,
+    report: DeviceTensor,
+}
+
+/// The optimiser apart from the backward pass, and the sum of gradients that it waits for.
+struct Apart {
+    bound: Bound,
+    /// What the first batch adds its gradient to.
+    zeros: DeviceTensor,
+    /// Where the sum is after the first batch, after the second, and so on in turn.
+    sums: [DeviceTensor; 2],
     report: DeviceTensor,
 }
 
@@ -107,25 +130,45 @@ pub struct Update<'a> {
     pub batch: usize,
     /// Sampled captions for each picture.
     pub samples: usize,
+    /// Batches whose mean gradient makes one step.
+    pub accumulate: usize,
+    /// What products are computed in.
+    pub precision: Precision,
+    /// How the loss is scaled, where it is.
+    pub loss_scale: LossScale,
+    /// Patterns of layers whose activations are computed again.
+    pub recompute: &'a [String],
 }
 
 impl Step {
-    /// Traces the loss, differentiates it and makes the session.
+    /// Traces the loss, differentiates it and makes the sessions.
     pub fn build(world: &Rc<World>, update: &Update, optimizer: &Optimizer) -> Result<Self> {
-        let (graph, built) = step_graph(world, update, optimizer)?;
-        let bound = Bound::new(&world.runtime, &graph, false, &SessionOptions::default())?;
-        let fields = bound.session().inputs().iter().map(|p| p.name.clone());
+        let graphs = step_graphs(world, update, optimizer)?;
+        let bound = |graph| Bound::new(&world.runtime, graph, false, &SessionOptions::default());
+        let pass = bound(&graphs.pass)?;
+        let fields = pass.session().inputs().iter().map(|p| p.name.clone());
         let known = |n: &String| crate::loss::FIELDS.iter().any(|(f, _, _)| f == n);
+        let mut metrics = graphs.metrics;
+        let report = DeviceTensor::zeros(DType::F32, &[metrics.len()])?;
+        let mut apart = None;
+        if let Some((graph, names)) = graphs.update {
+            let report = DeviceTensor::zeros(DType::F32, &[names.len()])?;
+            metrics.extend(names);
+            let zeros = || world.runtime.zeros(DType::F32, &[graphs.trained]);
+            apart =
+                Some(Apart { bound: bound(&graph)?, zeros: zeros()?, sums: [zeros()?, zeros()?], report });
+        }
         Ok(Self {
             fields: fields.filter(known).collect(),
-            report: DeviceTensor::zeros(DType::F32, &[built.metrics.len()])?,
-            metrics: built.metrics,
-            statistics: built.statistics,
+            report,
+            metrics,
+            statistics: graphs.statistics,
             averages: optimizer.average.is_some(),
             rate: DeviceTensor::zeros(DType::F32, &[])?,
             count: DeviceTensor::zeros(DType::F32, &[])?,
             role: update.role,
-            bound,
+            pass,
+            apart,
         })
     }
 
@@ -134,71 +177,175 @@ impl Step {
         self.role
     }
 
-    /// Runs it on one batch with a learning rate; gives the values of `metrics`.
+    /// Runs it on its batches, as many as it was built for, with a learning rate; gives the values of `metrics`,
+    /// means over the batches.
     pub fn run(
         &mut self,
         world: &World,
         state: &mut OptimizerState,
-        batch: &BTreeMap<String, DeviceTensor>,
+        batches: &[Feed],
         rate: f64,
     ) -> Result<Vec<f32>> {
         self.rate.write_f32(&[rate as f32])?;
         self.count.write_f32(&[(state.updates + 1) as f32])?;
-        {
-            let weights = world.weights.borrow();
-            let own = weights
-                .get(&self.role)
-                .ok_or_else(|| TrainError::config("models", "a role has no weights"))?;
-            let (now, then) = (state.now, 1 - state.now);
-            let (rate, count, report) = (&self.rate, &self.count, &self.report);
-            let (statistics, averages) = (&self.statistics, self.averages);
-            // What is bound depends on which of each pair is current.
-            let current = [now as u8, own.average.as_ref().map_or(0, Double::parity)];
-            let binding = self.bound.binding(&weights, &current, |binding| {
-                binding.input("rate", rate)?;
-                binding.input("count", count)?;
-                binding.output("report", report)?;
-                binding.input("flat", own.trainable.current().flat())?;
-                binding.output("flat.next", own.trainable.next().flat())?;
-                for (name, buffers) in &state.buffers {
-                    binding.input(name, &buffers[now])?;
-                    binding.output(&format!("{name}.next"), &buffers[then])?;
-                }
-                if let (true, Some(average)) = (averages, &own.average) {
-                    binding.input("average", average.current().flat())?;
-                    binding.output("average.next", average.next().flat())?;
-                }
-                if let Some(states) = &own.states {
-                    for name in statistics {
-                        if let Some(view) = states.next().view(name) {
-                            binding.output(&format!("statistic.{name}"), view)?;
-                        }
-                    }
-                }
-                Ok(())
-            })?;
-            for field in &self.fields {
-                let value = batch.get(field).ok_or_else(|| {
-                    TrainError::config(format!("loss input `{field}`"), missing_field(field))
-                })?;
-                binding.input(field, value)?;
+        let mut sums = vec![0.0; self.metrics.len()];
+        for (i, batch) in batches.iter().enumerate() {
+            self.pass(&world.weights.borrow(), state, batch, i)?;
+            let mut weights = world.weights.borrow_mut();
+            let states = weights.get_mut(&self.role).and_then(|own| own.states.as_mut());
+            if let (false, Some(states)) = (self.statistics.is_empty(), states) {
+                states.swap();
             }
-            binding.run()?;
+            for (sum, value) in sums.iter_mut().zip(self.report.to_f32()?) {
+                *sum += f64::from(value);
+            }
         }
+        let mut values: Vec<f32> = sums.iter().map(|sum| (sum / batches.len() as f64) as f32).collect();
+        let own = self.update(world, state, batches.len())?;
+        let first = values.len() - own.len();
+        values[first..].copy_from_slice(&own);
         let mut weights = world.weights.borrow_mut();
         if let Some(own) = weights.get_mut(&self.role) {
             own.trainable.swap();
             if let (true, Some(average)) = (self.averages, &mut own.average) {
                 average.swap();
             }
-            if let (false, Some(states)) = (self.statistics.is_empty(), &mut own.states) {
-                states.swap();
-            }
         }
         state.now = 1 - state.now;
-        state.updates += 1;
-        Ok(self.report.to_f32()?)
+        let skipped = self.metrics.iter().zip(&values).any(|(name, value)| name == SKIPPED && *value != 0.0);
+        state.updates += u64::from(!skipped);
+        Ok(values)
     }
+
+    /// Forward and backward of batch `i`, and the optimiser unless it stands apart.
+    fn pass(&mut self, all: &AllWeights, state: &OptimizerState, batch: &Feed, i: usize) -> Result<()> {
+        let own = of_role(all, self.role)?;
+        let (optimiser, apart) = (Optimiser::of(own, state, self.averages), &self.apart);
+        let (rate, count, report) = (&self.rate, &self.count, &self.report);
+        let statistics = &self.statistics;
+        // What is bound depends on which of each pair is current.
+        let mut current = optimiser.parity().to_vec();
+        if apart.is_some() {
+            current.push(if i == 0 { 0 } else { 2 - (i % 2) as u8 });
+        }
+        let binding = self.pass.binding(all, &current, |binding| {
+            match apart {
+                Some(Apart { zeros, sums, .. }) => {
+                    binding.input("sum", if i == 0 { zeros } else { &sums[(i - 1) % 2] })?;
+                    binding.output("sum.next", &sums[i % 2])?;
+                    optimiser.bind_scale(binding)?;
+                }
+                None => optimiser.bind(binding, rate, count)?,
+            }
+            binding.output("report", report)?;
+            if let Some(states) = &own.states {
+                for name in statistics {
+                    if let Some(view) = states.next().view(name) {
+                        binding.output(&format!("statistic.{name}"), view)?;
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        for field in &self.fields {
+            let value = batch
+                .get(field)
+                .ok_or_else(|| TrainError::config(format!("loss input `{field}`"), missing_field(field)))?;
+            binding.input(field, value)?;
+        }
+        binding.run()?;
+        Ok(())
+    }
+
+    /// The optimiser, where it stands apart, after so many batches; what it reports.
+    fn update(&mut self, world: &World, state: &OptimizerState, batches: usize) -> Result<Vec<f32>> {
+        let Some(Apart { bound, sums, report, .. }) = &mut self.apart else { return Ok(vec![]) };
+        let all = world.weights.borrow();
+        let optimiser = Optimiser::of(of_role(&all, self.role)?, state, self.averages);
+        let (rate, count) = (&self.rate, &self.count);
+        let binding = bound.binding(&all, &optimiser.parity(), |binding| {
+            optimiser.bind(binding, rate, count)?;
+            binding.input("sum", &sums[(batches + 1) % 2])?;
+            Ok(binding.output("report", report)?)
+        })?;
+        binding.run()?;
+        Ok(report.to_f32()?)
+    }
+}
+
+fn of_role(all: &AllWeights, role: Role) -> Result<&Weights> {
+    all.get(&role).ok_or_else(|| TrainError::config("models", "a role has no weights"))
+}
+
+/// What an optimiser reads and writes.
+struct Optimiser<'a> {
+    weights: &'a Weights,
+    /// The moving average, where it keeps one.
+    average: Option<&'a Double>,
+    state: &'a OptimizerState,
+}
+
+impl<'a> Optimiser<'a> {
+    fn of(weights: &'a Weights, state: &'a OptimizerState, averages: bool) -> Self {
+        Self { weights, average: weights.average.as_ref().filter(|_| averages), state }
+    }
+
+    /// Which of each pair of buffers is current.
+    fn parity(&self) -> [u8; 3] {
+        let average = self.average.map_or(0, Double::parity);
+        [self.state.now as u8, average, self.weights.trainable.parity()]
+    }
+
+    /// The loss scale, where there is one, for a pass apart from the optimiser.
+    fn bind_scale(&self, binding: &mut Binding) -> Result<()> {
+        for (name, buffers) in self.state.buffers.iter().filter(|(name, _)| name == loss_scale::NAME) {
+            binding.input(name, &buffers[self.state.now])?;
+        }
+        Ok(())
+    }
+
+    fn bind(&self, binding: &mut Binding, rate: &DeviceTensor, count: &DeviceTensor) -> Result<()> {
+        let (now, then) = (self.state.now, 1 - self.state.now);
+        binding.input("rate", rate)?;
+        binding.input("count", count)?;
+        binding.input("flat", self.weights.trainable.current().flat())?;
+        binding.output("flat.next", self.weights.trainable.next().flat())?;
+        for (name, buffers) in &self.state.buffers {
+            binding.input(name, &buffers[now])?;
+            binding.output(&format!("{name}.next"), &buffers[then])?;
+        }
+        if let Some(average) = self.average {
+            binding.input("average", average.current().flat())?;
+            binding.output("average.next", average.next().flat())?;
+        }
+        Ok(())
+    }
+}
+
+/// Checks that ONNX Runtime has products of the precision of a phase here.
+///
+/// # Errors
+/// Names the phase, the provider, and what ONNX Runtime says.
+pub fn check_precision(world: &World, phase: &str, precision: Precision) -> Result<()> {
+    let (name, dtype) = match precision {
+        Precision::Float32 => return Ok(()),
+        Precision::Float16 => ("float16", DType::F16),
+        Precision::Bfloat16 => ("bfloat16", DType::BF16),
+    };
+    let mut graph = Graph::new("products");
+    let x = graph.input("x", DType::F32, vec![2.into(), 2.into()])?;
+    let y = graph.matmul(x, x)?;
+    graph.output("y", y)?;
+    ekphrasis_grad::products_in(&mut graph, dtype)?;
+    let session = world.runtime.session(&graph, &SessionOptions::default());
+    session.map(drop).map_err(|error| {
+        let provider = world.runtime.provider();
+        let message = format!(
+            "expected a precision in which provider `{provider}` has products, found `{name}`: {error}\n\
+             hint: use `float16` or `float32` here, or a GPU"
+        );
+        TrainError::config(format!("phases.{phase}.precision"), message)
+    })
 }
 
 fn missing_field(field: &str) -> String {
@@ -208,96 +355,13 @@ fn missing_field(field: &str) -> String {
     }
 }
 
-struct Built {
-    metrics: Vec<String>,
-    statistics: Vec<String>,
-}
-
-fn step_graph(world: &Rc<World>, update: &Update, optimizer: &Optimizer) -> Result<(Graph, Built)> {
-    let role = update.role;
-    let model = world.model(role)?;
-    let loss = Rc::new(LossTrace::new(update.name));
-    let g = LossGraph {
-        world: world.clone(),
-        loss: loss.clone(),
-        role,
-        mode: update.mode,
-        batch: update.batch,
-        samples: update.samples,
-    };
-    let g = world.engine.lua().create_any_userdata(g).map_err(TrainError::lua)?;
-    let params = world.engine.value(update.params)?;
-    let result = world.engine.call_function(update.script, update.function, (g, params))?;
-    let fail = |f: Fault| update.script.error(f.at(&format!("what the loss of `{}` returned", update.name)));
-    let (value, extras) = check_loss(&result).map_err(fail)?;
-    let value = value.id_in(&loss.trace).map_err(fail)?;
-    let statistics = loss.statistics(role);
-    // The trace may still be held by Lua until the next collection.
-    let mut graph = loss.trace.with(|g| g.clone());
-
-    let layout: Vec<Slot> = {
-        let weights = world.weights.borrow();
-        let own = weights.get(&role).ok_or_else(|| TrainError::config("models", "a role has no weights"))?;
-        own.trainable.current().offsets().to_vec()
-    };
-    let total: usize = world.weights.borrow()[&role].trainable.current().len_padded();
-    let mut wrt = vec![];
-    for slot in &layout {
-        wrt.push(graph.find(&format!("{role}/{}", slot.name)));
-    }
-    let present: Vec<ValueId> = wrt.iter().flatten().copied().collect();
-    if present.is_empty() {
-        let message =
-            format!("loss `{}` does not use the {role}, whose weights it should train", update.name);
-        return Err(TrainError::model(&model.name, message));
-    }
-    let gradients = ekphrasis_grad::gradient(&mut graph, value, None, &present);
-    let mut gradients = gradients.map_err(|e| world.not_differentiable(e))?.into_iter();
-    let mut parts = vec![];
-    for (i, (slot, id)) in layout.iter().zip(&wrt).enumerate() {
-        let end = layout.get(i + 1).map_or(total, |next| next.offset);
-        let grad = id.and_then(|_| gradients.next().flatten());
-        parts.push(optimizer::Part { grad, len: slot.len(), padding: end - slot.offset - slot.len() });
-    }
-    let grad = optimizer::flatten_gradients(&mut graph, &parts)?;
-
-    let mut vector = |name: &str| graph.input(name, DType::F32, vec![total.into()]);
-    let w = vector("flat")?;
-    let spec = spec(optimizer);
-    let states = spec.states().iter().map(|name| vector(name)).collect::<Result<_, _>>()?;
-    let average = spec.average.map(|_| vector("average")).transpose()?;
-    let lr = graph.input("rate", DType::F32, vec![])?;
-    let step = graph.input("count", DType::F32, vec![])?;
-    let inputs = optimizer::OptimizerInputs { w, grad, states, average, lr, step, decay_mask: None };
-    let out = optimizer::emit(&mut graph, &spec, &inputs)?;
-    graph.output("flat.next", out.w)?;
-    for (name, value) in out.states {
-        graph.output(&format!("{name}.next"), value)?;
-    }
-    if let Some(average) = out.average {
-        graph.output("average.next", average)?;
-    }
-    let mut names = vec![];
-    for (name, value) in &statistics {
-        graph.output(&format!("statistic.{name}"), *value)?;
-        names.push(name.clone());
-    }
-    // All that is reported in one small vector.
-    let mut metrics = vec!["loss".to_owned()];
-    let mut reported = vec![graph.unsqueeze(value, &[0])?];
-    for (name, tensor) in extras {
-        let id = tensor.id_in(&loss.trace).map_err(fail)?;
-        metrics.push(name);
-        reported.push(graph.unsqueeze(id, &[0])?);
-    }
-    metrics.push("gradient_norm".into());
-    reported.push(graph.unsqueeze(out.grad_norm, &[0])?);
-    let report = graph.concat(&reported, 0)?;
-    graph.output("report", report)?;
-    Ok((graph, Built { metrics, statistics: names }))
-}
-
 /// Flat buffers of one layout, for the moving average of a role that starts to need one.
 pub fn needs_average(optimizer: &Optimizer, average: Option<&Double>) -> bool {
     optimizer.average.is_some() && average.is_none()
 }
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+#[cfg(test)]
+mod precision_tests;

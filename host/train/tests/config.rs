@@ -88,9 +88,24 @@ fn numbers_out_of_range_are_refused() {
         ("limits.memory_mib=0", "limits.memory_mib: expected 1 or more"),
         ("phases.pretrain.steps=0", "phases.pretrain.steps: expected 1 or more"),
         ("phases.pretrain.batch=0", "phases.pretrain.batch: expected 1 or more"),
+        (
+            "phases.pretrain.loss_scale.initial=0.5",
+            "phases.pretrain.loss_scale.initial: expected a number of 1 or",
+        ),
+        ("phases.pretrain.loss_scale.interval=0", "phases.pretrain.loss_scale.interval: expected 1 or more"),
+        ("phases.pretrain.precision=\"half\"", "hint: known are float32, float16, bfloat16"),
+        ("phases.pretrain.accumulate=0", "phases.pretrain.accumulate: expected 1 or more"),
         ("phases.pretrain.sampled_captions=1.5", "sampled_captions: expected a share from 0 to 1"),
         ("phases.pretrain.generated_pictures=-0.1", "generated_pictures: expected a share from 0 to 1"),
         ("phases.reinforce.rollout.samples=1", "rollout.samples: expected 2 or more, found 1"),
+        (
+            "phases.pretrain.optimizer.rates={x=0}",
+            "optimizer.rates: expected a number above 0 for `x`, found 0",
+        ),
+        (
+            "phases.pretrain.optimizers={captioner={kind=\"sgd\",learning_rate=1.0,rates={x=nan}}}",
+            "captioner.rates: expected a number above 0",
+        ),
         ("seed=-1", "seed"),
     ] {
         refused(CONFIG, &[setting], &["small.toml", message]);
@@ -101,7 +116,14 @@ fn numbers_out_of_range_are_refused() {
 
 #[test]
 fn a_config_written_out_is_the_same_config() {
-    let config = load(CONFIG, &["schedule.params.rounds=3", "phases.pretrain.optimizer.learning_rate=0.1"]);
+    let config = load(
+        CONFIG,
+        &[
+            "schedule.params.rounds=3",
+            "phases.pretrain.optimizer.learning_rate=0.1",
+            "phases.pretrain.optimizer.rates={\"word.*\"=0.1}",
+        ],
+    );
     let text = config.unwrap().to_toml().unwrap();
     let again = Config::from_table(toml::from_str(&text).unwrap()).unwrap();
     assert_eq!(again.to_toml().unwrap(), text);
