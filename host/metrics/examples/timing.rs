@@ -67,12 +67,13 @@ fn each(captions: &Captions, rounds: usize) -> Result<Value, Box<dyn Error>> {
     let (hypotheses, references) = (&tokenized.hypotheses, &tokenized.references);
     let meteor = meteor()?;
     let best = |of: &dyn Fn()| (0..rounds).map(|_| seconds(of).0).fold(f64::INFINITY, f64::min);
+    evaluate_text(hypotheses, references)?; // From here on nothing is refused.
     // From text: words to ids, references prepared, then the candidates scored.
     let groups = Groups::tokens(references.iter().map(|image| image.iter().map(String::as_str).collect()));
     let texts: Texts = hypotheses.iter().collect();
     let scored = |metrics: &[Metric]| -> SystemScores {
         let suite = Suite::new(groups.clone(), None, false);
-        suite.and_then(|mut suite| suite.score(&texts, metrics, None)).expect("captions were scored before")
+        suite.and_then(|mut suite| suite.score(&texts, metrics, None)).expect("these captions were scored")
     };
     let bleu = || {
         let mut total = BleuStatistics::default();

@@ -42,11 +42,11 @@ impl Overlap {
                 }
                 *ends = next;
                 // Where an n-gram ends, the shorter ones end as well.
-                let orders = next.iter().take_while(|ends| **ends != 0).count();
-                for order in found..orders {
-                    self.counts[64 * block + next[order].trailing_zeros() as usize][order] += 1;
+                let ending = next.iter().take_while(|ends| **ends != 0).enumerate();
+                for (order, ends) in ending.skip(found) {
+                    self.counts[64 * block + ends.trailing_zeros() as usize][order] += 1;
+                    found = order + 1;
                 }
-                found = found.max(orders);
             }
         }
         &self.counts

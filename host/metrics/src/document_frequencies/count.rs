@@ -6,9 +6,9 @@ use crate::ngrams::{Gram, MAX_ORDER, ngrams, unpack};
 use crate::parallel;
 use std::num::NonZeroU32;
 
-/// N-grams that are counted in one table: of more, each part is counted by itself, so that a table stays below 128 MB
-/// however many captions there are.
-const PART: usize = 1 << 20;
+/// N-grams that are counted in one table: of more, each part is counted by itself, so that a table stays below
+/// 512 MB, with captions as people write them below 128 MB, however many there are.
+const PART: usize = 1 << 22;
 /// The orders so that two cores have as much to do, the first two or the last two each.
 const ORDERS: [usize; MAX_ORDER] = [4, 1, 3, 2];
 
@@ -46,7 +46,7 @@ impl DocumentFrequencies {
                 let last = image as u32;
                 references(image, &mut |reference| {
                     for gram in ngrams(reference, n) {
-                        if (gram.hash() >> 32) as usize * parts >> 32 != part {
+                        if ((gram.hash() >> 32) as usize * parts) >> 32 != part {
                             continue;
                         }
                         let new = || Seen { images: NonZeroU32::MIN, last };
