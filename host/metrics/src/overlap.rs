@@ -70,10 +70,11 @@ mod tests {
 
     #[test]
     fn long_captions_are_counted_across_blocks() {
-        // By a fixed rule, few words, so that n-grams repeat and lie across the ends of 64 words.
-        let caption = |length: u32, step: u32| (0..length).map(|i| i * i / step % 7).collect::<Vec<u32>>();
-        for (a, b) in [(63, 65), (64, 64), (65, 300), (130, 129), (300, 20), (1, 1), (200, 0)] {
-            let (a, b) = (caption(a, 3), caption(b, 5));
+        // Few words, so that n-grams repeat, and many, so that some are first where 64 words end.
+        let caption = |length: u32, words: u32| (0..length).map(|i| i * i / 3 % words).collect::<Vec<u32>>();
+        let lengths = [(63, 65), (64, 64), (65, 300), (130, 129), (300, 20), (1, 1), (200, 0)];
+        for ((a, b), words) in lengths.into_iter().flat_map(|lengths| [(lengths, 7), (lengths, 997)]) {
+            let (a, b) = (caption(a, words), caption(b, words));
             let counts = Overlap::default().count(&a, &b).to_vec();
             for n in 1..=MAX_ORDER {
                 let mut expected: HashMap<&[u32], u32> = HashMap::new();
