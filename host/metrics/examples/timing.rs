@@ -3,20 +3,19 @@
 //! ```text
 //! timing once CAPTIONS            the whole suite from raw captions, once, METEOR with its data's loading
 //! timing each CAPTIONS ROUNDS     the best of some rounds of each metric
-//! timing grow CAPTIONS N          N images drawn from the captions: seconds of the parts, peak memory
+//! timing grow CAPTIONS N          N images with captions made of those, all different: seconds of the parts, peak memory
 //! ```
 //!
 //! `CAPTIONS` is a JSON file of `{"hypotheses": ["..."], "references": [["..."]]}`, raw. Prints JSON.
 
 use ekphrasis_metrics::{
-    BleuReferences, BleuStatistics, CiderD, DocumentFrequencies, Interner, Meteor, MeteorData, evaluate_text,
-    rouge_l, tokenize_captions,
+    BleuStatistics, Groups, Meteor, MeteorData, Metric, MetricsError, Suite, SystemScores, Texts,
+    evaluate_text, tokenize_captions,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::error::Error;
 use std::hint::black_box;
-use std::sync::Arc;
 use std::time::Instant;
 
 #[derive(Deserialize)]
@@ -68,64 +67,93 @@ fn each(captions: &Captions, rounds: usize) -> Result<Value, Box<dyn Error>> {
     let (hypotheses, references) = (&tokenized.hypotheses, &tokenized.references);
     let meteor = meteor()?;
     let best = |of: &dyn Fn()| (0..rounds).map(|_| seconds(of).0).fold(f64::INFINITY, f64::min);
-    // As `evaluate_text` does it, but one metric alone and on one core, from text.
-    let ids = || {
-        let mut interner = Interner::new();
-        let hypotheses: Vec<Vec<u32>> = hypotheses.iter().map(|h| interner.words(h)).collect();
-        let references: Vec<Vec<Vec<u32>>> =
-            references.iter().map(|image| image.iter().map(|r| interner.words(r)).collect()).collect();
-        (hypotheses, references)
+    evaluate_text(hypotheses, references)?; // From here on nothing is refused.
+    // From text: words to ids, references prepared, then the candidates scored.
+    let groups = Groups::tokens(references.iter().map(|image| image.iter().map(String::as_str).collect()));
+    let texts: Texts = hypotheses.iter().collect();
+    let scored = |metrics: &[Metric]| -> SystemScores {
+        let suite = Suite::new(groups.clone(), None, false);
+        suite.and_then(|mut suite| suite.score(&texts, metrics, None)).expect("these captions were scored")
     };
     let bleu = || {
-        let (hypotheses, references) = ids();
         let mut total = BleuStatistics::default();
-        for (hypothesis, references) in hypotheses.iter().zip(&references) {
-            let statistics = BleuStatistics::new(hypothesis, &BleuReferences::new(references));
+        for statistics in scored(Metric::named("bleu").unwrap_or_default()).bleu {
             black_box(statistics.scores());
             total += statistics;
         }
         black_box(total.scores());
     };
-    let rouge = || {
-        let (hypotheses, references) = ids();
-        black_box(hypotheses.iter().zip(&references).map(|(h, r)| rouge_l(h, r)).sum::<f64>());
-    };
-    let cider = || {
-        let (hypotheses, references) = ids();
-        let cider = CiderD::new(Arc::new(DocumentFrequencies::from_references(&references)));
-        black_box(
-            hypotheses.iter().zip(&references).map(|(h, r)| cider.score(h, &cider.prepare(r))).sum::<f64>(),
-        );
-    };
+    let mean = |metric| _ = black_box(scored(&[metric]).resampled(metric).map(|each| each.corpus()));
     Ok(json!({
         "tokenize": best(&|| _ = black_box(captions.tokenized())),
         "BLEU": best(&bleu),
-        "ROUGE-L": best(&rouge),
-        "CIDEr": best(&cider),
+        "ROUGE-L": best(&|| mean(Metric::RougeL)),
+        "CIDEr": best(&|| mean(Metric::CiderD)),
         "METEOR": best(&|| _ = black_box(meteor.evaluate(hypotheses, references))),
         "all but METEOR": best(&|| _ = black_box(evaluate_text(hypotheses, references))),
     }))
 }
 
-/// Images drawn again and again from those that there are, by a fixed rule.
+/// Makes captions of captions: the beginning of one, the end of another, and a fifth of the words replaced by any of
+/// 30,000, of which the first are the most frequent. By a fixed rule.
+struct Writer<'c> {
+    captions: Vec<Vec<&'c str>>,
+    state: u64,
+}
+
+impl Writer<'_> {
+    /// A number below `limit`, by splitmix64.
+    fn below(&mut self, limit: usize) -> usize {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.state ^ self.state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((u128::from(mixed ^ mixed >> 31) * limit as u128) >> 64) as usize
+    }
+
+    fn caption(&mut self) -> String {
+        let [first, last] = [(); 2].map(|()| self.below(self.captions.len()));
+        let cut = self.below(self.captions[first].len() + 1);
+        let rest = self.captions[last].get(cut..).unwrap_or_default();
+        let mut words: Vec<String> =
+            self.captions[first][..cut].iter().chain(rest).map(|w| (*w).into()).collect();
+        for word in &mut words {
+            if self.below(5) == 0 {
+                let limit = 1 + self.below(30_000);
+                *word = format!("word{}", self.below(limit));
+            }
+        }
+        words.join(" ")
+    }
+}
+
+/// Images of five references each.
 fn grow(captions: &Captions, images: usize) -> Result<Value, Box<dyn Error>> {
-    let place = |i: usize| i.wrapping_mul(7919) % captions.hypotheses.len();
     let tokenized = captions.tokenized();
+    let words = tokenized.references.iter().flatten().map(|caption| caption.split(' ').collect());
+    let mut writer = Writer { captions: words.collect(), state: 1 };
+    let hypotheses: Texts = (0..images).map(|_| writer.caption()).collect();
+    let references = Groups::tokens((0..images).map(|_| (0..5).map(|_| writer.caption()).collect()));
     let meteor = meteor()?;
-    let hypotheses: Vec<&str> = (0..images).map(|i| tokenized.hypotheses[place(i)].as_str()).collect();
-    let references: Vec<Vec<&str>> =
-        (0..images).map(|i| tokenized.references[place(i)].iter().map(String::as_str).collect()).collect();
     let before = peak();
-    let (text, scores) = seconds(|| evaluate_text(&hypotheses, &references));
+    let text: Vec<Metric> = Metric::ALL.into_iter().filter(|metric| *metric != Metric::Meteor).collect();
+    let (counting, suite) = seconds(|| {
+        let suite = Suite::new(references, None, false)?;
+        suite.frequencies();
+        Ok::<_, MetricsError>(suite)
+    });
+    let mut suite = suite?;
+    let distinct = suite.frequencies().frequencies().distinct_ngrams();
+    let after_counting = peak();
+    let (text, scores) = seconds(|| suite.score(&hypotheses, &text, None));
     scores?;
     let after_text = peak();
-    let (meteor, scores) = seconds(|| meteor.evaluate(&hypotheses, &references));
+    let (meteor, scores) = seconds(|| suite.score(&hypotheses, &[Metric::Meteor], Some(&meteor)));
     scores?;
     Ok(json!({
         "images": images,
-        "all but METEOR": text,
-        "METEOR": meteor,
-        "peak_mb": {"input": before, "all but METEOR": after_text, "METEOR": peak()},
+        "distinct_ngrams": distinct,
+        "seconds": {"words and document frequencies": counting, "all but METEOR": text, "METEOR": meteor},
+        "peak_mb": {"input": before, "document frequencies": after_counting, "all but METEOR": after_text, "METEOR": peak()},
     }))
 }
 

@@ -1,9 +1,9 @@
 //! BLEU (Papineni et al. 2002) as `pycocoevalcap`'s `bleu_scorer.py` computes it, option "closest".
 
-use crate::gram_table::GramTable;
-use crate::ngrams::{MAX_ORDER, counted, sorted_ngrams};
+use crate::ngrams::MAX_ORDER;
+use crate::overlap::{Counts, Overlap};
+use crate::token_lists::TokenLists;
 use serde::Serialize;
-use std::num::NonZeroU32;
 use std::ops::AddAssign;
 
 /// Added to numerators and denominators by the reference, so that nothing divides by zero and a missing
@@ -13,35 +13,18 @@ const SMALL: f64 = 1e-9;
 
 /// The references of one image, ready to be scored against any number of times.
 #[derive(Debug, Clone)]
-pub struct BleuReferences {
-    lengths: Vec<usize>,
-    /// By order: each n-gram with its largest count in any one reference.
-    max_counts: [GramTable<NonZeroU32>; MAX_ORDER],
-}
+pub struct BleuReferences(TokenLists);
 
 impl BleuReferences {
-    /// Counts the n-grams of one image's references.
+    /// Takes one image's references.
     pub fn new<R: AsRef<[u32]>>(references: &[R]) -> Self {
-        let room = references.iter().map(|reference| reference.as_ref().len()).sum();
-        let mut max_counts: [GramTable<NonZeroU32>; MAX_ORDER] =
-            std::array::from_fn(|_| GramTable::with_room(room));
-        let mut grams = Vec::new();
-        for reference in references {
-            for (n, table) in (1..).zip(&mut max_counts) {
-                sorted_ngrams(reference.as_ref(), n, &mut grams);
-                for (gram, count) in counted(&grams) {
-                    let count =
-                        u32::try_from(count).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MAX);
-                    table.insert_or_update(gram, count, |most| *most = count.max(*most));
-                }
-            }
-        }
-        Self { lengths: references.iter().map(|reference| reference.as_ref().len()).collect(), max_counts }
+        Self(references.iter().collect())
     }
 
     /// Length of the reference closest in length, the shorter of two equally close; 0 without references.
     fn closest_length(&self, length: usize) -> usize {
-        self.lengths.iter().copied().min_by_key(|&of| (of.abs_diff(length), of)).unwrap_or(0)
+        let lengths = self.0.iter().map(<[u32]>::len);
+        lengths.min_by_key(|&of| (of.abs_diff(length), of)).unwrap_or(0)
     }
 }
 
@@ -66,13 +49,19 @@ impl BleuStatistics {
             reference_length: references.closest_length(hypothesis.len()) as u64,
             ..Self::default()
         };
-        let mut grams = Vec::with_capacity(hypothesis.len());
-        for (order, max_counts) in references.max_counts.iter().enumerate() {
-            sorted_ngrams(hypothesis, order + 1, &mut grams);
-            statistics.guess[order] = grams.len() as u64;
-            statistics.correct[order] = counted(&grams)
-                .filter_map(|(gram, count)| Some((count as u64).min(max_counts.get(gram)?.get().into())))
-                .sum();
+        let mut overlap = Overlap::default();
+        // By order, for the first place of each n-gram: its largest count in any one reference.
+        let mut most = vec![Counts::default(); hypothesis.len()];
+        for reference in references.0.iter() {
+            for (most, counts) in most.iter_mut().zip(overlap.count(hypothesis, reference)) {
+                *most = std::array::from_fn(|order| most[order].max(counts[order]));
+            }
+        }
+        for (most, own) in most.iter().zip(overlap.count(hypothesis, hypothesis)) {
+            for order in 0..MAX_ORDER {
+                statistics.guess[order] += u64::from(own[order]);
+                statistics.correct[order] += u64::from(own[order].min(most[order]));
+            }
         }
         statistics
     }

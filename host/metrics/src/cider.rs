@@ -5,9 +5,9 @@
 //! cosine between hypothesis and reference, averaged over orders and references.
 
 use crate::document_frequencies::DocumentFrequencies;
-use crate::gram_table::GramTable;
-use crate::ngrams::{MAX_ORDER, counted, sorted_ngrams};
-use std::num::NonZeroUsize;
+use crate::ngrams::MAX_ORDER;
+use crate::overlap::{Counts, Overlap};
+use crate::token_lists::TokenLists;
 use std::sync::Arc;
 
 /// Standard deviation of CIDEr-D's length penalty, in tokens.
@@ -71,73 +71,53 @@ impl Cider {
     }
 }
 
-/// The references of one image as vectors; both scorers read them.
-///
-/// For five references of ten words it takes some 20 kB, and longer to make than ten scores take: keep it
-/// for all samples of an image, but prepare a large data set batch by batch.
+/// A weight for each order, unigrams first.
+type Weights = [f64; MAX_ORDER];
+
+/// The references of one image with the lengths of their vectors; both scorers read them.
 #[derive(Debug, Clone)]
 pub struct PreparedReferences {
     frequencies: Arc<DocumentFrequencies>,
-    /// In tokens, for each reference.
-    lengths: Vec<usize>,
-    /// By order; the n-grams of all references.
-    rows: [GramTable<Row>; MAX_ORDER],
-    /// For each n-gram its weight in each reference.
-    weights: Vec<f64>,
-    /// By order, for each reference: 1 / norm, or 0 where the norm is 0.
-    inverse_norms: [Vec<f64>; MAX_ORDER],
+    references: TokenLists,
+    /// For each reference: 1 / norm, or 0 where the norm is 0.
+    inverse_norms: Vec<Weights>,
 }
 
-#[derive(Debug, Clone)]
-struct Row {
-    idf: f64,
-    /// Where the row ends in `weights`.
-    end: NonZeroUsize,
+/// Counts times idf, place by place.
+fn weigh<'a>(counts: &'a [Counts], idfs: &'a [Weights]) -> impl Iterator<Item = Weights> + 'a {
+    let weigh = |(counts, idfs): (&Counts, &Weights)| -> Weights {
+        std::array::from_fn(|order| f64::from(counts[order]) * idfs[order])
+    };
+    counts.iter().zip(idfs).map(weigh)
+}
+
+fn squares(weights: impl Iterator<Item = Weights>) -> Weights {
+    weights.fold(Weights::default(), |sums, weights| {
+        std::array::from_fn(|order| sums[order] + weights[order] * weights[order])
+    })
 }
 
 impl PreparedReferences {
     fn new<R: AsRef<[u32]>>(frequencies: Arc<DocumentFrequencies>, references: &[R]) -> Self {
-        let lengths: Vec<usize> = references.iter().map(|reference| reference.as_ref().len()).collect();
-        let room = lengths.iter().sum();
-        let mut prepared = Self {
-            frequencies,
-            lengths,
-            rows: std::array::from_fn(|_| GramTable::with_room(room)),
-            weights: Vec::new(),
-            inverse_norms: Default::default(),
-        };
-        let mut grams = Vec::new();
-        for order in 0..MAX_ORDER {
-            for (j, reference) in references.iter().enumerate() {
-                sorted_ngrams(reference.as_ref(), order + 1, &mut grams);
-                let mut squares = 0.0;
-                for (gram, count) in counted(&grams) {
-                    let row = prepared.rows[order].get_or_insert_with(gram, || {
-                        let idf = prepared.frequencies.idf(gram, order + 1);
-                        prepared.weights.resize(prepared.weights.len() + references.len(), 0.0);
-                        // Not zero: a row has a weight for the reference at hand.
-                        let end = NonZeroUsize::new(prepared.weights.len()).unwrap_or(NonZeroUsize::MIN);
-                        Row { idf, end }
-                    });
-                    let weight = count as f64 * row.idf;
-                    prepared.weights[row.end.get() - references.len() + j] = weight;
-                    squares += weight * weight;
-                }
-                let inverse_norm = if squares > 0.0 { squares.sqrt().recip() } else { 0.0 };
-                prepared.inverse_norms[order].push(inverse_norm);
-            }
-        }
-        prepared
+        let (mut overlap, mut idfs) = (Overlap::default(), Vec::new());
+        let inverse_norms = references.iter().map(|reference| {
+            let reference = reference.as_ref();
+            frequencies.idfs(reference, &mut idfs);
+            squares(weigh(overlap.count(reference, reference), &idfs))
+                .map(|square| if square > 0.0 { square.sqrt().recip() } else { 0.0 })
+        });
+        let inverse_norms = inverse_norms.collect();
+        Self { frequencies, references: references.iter().collect(), inverse_norms }
     }
 
     /// Number of references.
     pub fn len(&self) -> usize {
-        self.lengths.len()
+        self.references.len()
     }
 
     /// Whether there are no references.
     pub fn is_empty(&self) -> bool {
-        self.lengths.is_empty()
+        self.references.len() == 0
     }
 
     /// Ten times the mean over orders and references of the cosine, times `penalty` of the reference's
@@ -151,37 +131,26 @@ impl PreparedReferences {
         if self.is_empty() {
             return 0.0;
         }
-        let penalties: Vec<f64> = self.lengths.iter().map(|&length| penalty(length)).collect();
-        let mut factors = vec![0.0; self.len()];
-        let mut grams = Vec::with_capacity(hypothesis.len());
-        let mut total = 0.0;
-        for (n, (rows, inverse_norms)) in (1..).zip(self.rows.iter().zip(&self.inverse_norms)) {
-            for (factor, (penalty, inverse_norm)) in
-                factors.iter_mut().zip(penalties.iter().zip(inverse_norms))
-            {
-                *factor = penalty * inverse_norm;
-            }
-            sorted_ngrams(hypothesis, n, &mut grams);
-            let (mut squares, mut dot) = (0.0, 0.0);
-            for (gram, count) in counted(&grams) {
-                let count = count as f64;
-                // Most n-grams of a good caption are in the references: the large table is for the rest.
-                let Some(row) = rows.get(gram) else {
-                    let weight = count * self.frequencies.idf(gram, n);
-                    squares += weight * weight;
-                    continue;
-                };
-                let weight = count * row.idf;
-                squares += weight * weight;
-                let weights = &self.weights[row.end.get() - self.len()..row.end.get()];
-                for (&of_reference, factor) in weights.iter().zip(&factors) {
-                    dot += credit(weight, of_reference) * of_reference * factor;
+        let (mut overlap, mut idfs) = (Overlap::default(), Vec::new());
+        self.frequencies.idfs(hypothesis, &mut idfs);
+        let weights: Vec<Weights> = weigh(overlap.count(hypothesis, hypothesis), &idfs).collect();
+        let mut dots = Weights::default();
+        for (reference, inverse_norms) in self.references.iter().zip(&self.inverse_norms) {
+            let mut dot = Weights::default();
+            let others = weigh(overlap.count(hypothesis, reference), &idfs);
+            for (weight, other) in weights.iter().zip(others) {
+                for order in 0..MAX_ORDER {
+                    dot[order] += credit(weight[order], other[order]) * other[order];
                 }
             }
-            if squares > 0.0 {
-                total += dot / squares.sqrt();
+            let penalty = penalty(reference.len());
+            for order in 0..MAX_ORDER {
+                dots[order] += dot[order] * penalty * inverse_norms[order];
             }
         }
+        let cosines = dots.iter().zip(squares(weights.into_iter()));
+        let total: f64 =
+            cosines.filter(|(_, square)| *square > 0.0).map(|(dot, square)| dot / square.sqrt()).sum();
         10.0 * total / (MAX_ORDER * self.len()) as f64
     }
 }

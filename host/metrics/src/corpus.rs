@@ -88,7 +88,7 @@ pub fn evaluate<H: AsRef<[u32]> + Sync, R: AsRef<[u32]> + Sync>(
     frequencies: &Arc<DocumentFrequencies>,
 ) -> Result<Scores, MetricsError> {
     check(hypotheses.len(), references)?;
-    Ok(Scores::of(Scorers::new(frequencies, &Metric::ALL).of_ids(hypotheses, references)))
+    Ok(Scores::of(Scorers::new(&Metric::ALL, || frequencies).of_ids(hypotheses, references)))
 }
 
 /// Scores tokenised text as coco-caption does: words parted by spaces, document frequencies from these
@@ -113,10 +113,10 @@ pub fn evaluate_text<H: AsRef<str>, R: AsRef<str>>(
         Some(*end)
     }));
     let range = |image: usize| ends[image]..ends[image + 1];
-    let frequencies = DocumentFrequencies::count(references.len(), |image, take| {
+    let frequencies = Arc::new(DocumentFrequencies::count(references.len(), |image, take| {
         range(image).for_each(|caption| take(captions.get(caption)));
-    });
-    let scorers = Scorers::new(&Arc::new(frequencies), &Metric::ALL);
+    }));
+    let scorers = Scorers::new(&Metric::ALL, || &frequencies);
     Ok(Scores::of(scorers.of_text(&hypotheses, &captions, range)))
 }
 

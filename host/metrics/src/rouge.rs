@@ -1,5 +1,7 @@
 //! ROUGE-L (Lin 2004) as `pycocoevalcap`'s `rouge.py` computes it.
 
+use crate::overlap::places;
+
 /// Weight of recall against precision.
 const BETA: f64 = 1.2;
 
@@ -8,7 +10,7 @@ const BETA: f64 = 1.2;
 ///
 /// An empty caption counts as one empty word, as the reference has it: it matches an empty reference only.
 pub fn rouge_l<R: AsRef<[u32]>>(hypothesis: &[u32], references: &[R]) -> f64 {
-    let mut row = Vec::with_capacity(hypothesis.len() + 1);
+    let mut row = Vec::new();
     let (mut precision, mut recall) = (0f64, 0f64);
     for reference in references {
         let reference = reference.as_ref();
@@ -26,21 +28,22 @@ pub fn rouge_l<R: AsRef<[u32]>>(hypothesis: &[u32], references: &[R]) -> f64 {
     (1.0 + beta_squared) * precision * recall / (recall + beta_squared * precision)
 }
 
-/// Length of the longest common subsequence, by one row of the usual table at a time.
-fn longest_common_subsequence(a: &[u32], b: &[u32], row: &mut Vec<u32>) -> u32 {
+/// Length of the longest common subsequence, by a row of the usual table at a time: a bit of `row` is 0 where a
+/// value of the table is larger than the one before (Hyyro 2004, "Bit-Parallel LCS-length Computation Revisited").
+fn longest_common_subsequence(a: &[u32], b: &[u32], row: &mut Vec<u64>) -> u32 {
     row.clear();
-    row.resize(a.len() + 1, 0);
-    for token in b {
-        // `row[i]`: of the first i tokens of `a` with the tokens of `b` so far.
-        let (mut diagonal, mut left) = (0, 0);
-        for (cell, other) in row[1..].iter_mut().zip(a) {
-            let above = *cell;
-            left = if token == other { diagonal + 1 } else { above.max(left) };
-            diagonal = above;
-            *cell = left;
+    row.resize(a.len().div_ceil(64), u64::MAX);
+    for &token in b {
+        let mut carried = false;
+        for (bits, words) in row.iter_mut().zip(a.chunks(64)) {
+            let matched = *bits & places(words, token);
+            let (sum, over) = bits.overflowing_add(matched);
+            let (sum, over_by_one) = sum.overflowing_add(u64::from(carried));
+            *bits = sum | (*bits - matched);
+            carried = over | over_by_one;
         }
     }
-    row.last().copied().unwrap_or(0)
+    row.iter().map(|bits| bits.count_zeros()).sum()
 }
 
 #[cfg(test)]
@@ -57,6 +60,28 @@ mod tests {
         assert_eq!(lcs(&[1, 2, 3], &[3, 2, 1]), 1);
         assert_eq!(lcs(&[], &[1]), 0);
         assert_eq!(lcs(&[1, 1, 1], &[1, 1]), 2);
+    }
+
+    #[test]
+    fn long_subsequences_are_those_of_the_whole_table() {
+        let table = |a: &[u32], b: &[u32]| {
+            let mut row = vec![0; a.len() + 1];
+            for token in b {
+                let before = row.clone();
+                for i in 0..a.len() {
+                    row[i + 1] = if a[i] == *token { before[i] + 1 } else { before[i + 1].max(row[i]) };
+                }
+            }
+            row[a.len()]
+        };
+        let caption = |length: u32, step: u32| (0..length).map(|i| i * i / step % 11).collect::<Vec<u32>>();
+        for (a, b) in [(63, 65), (64, 64), (65, 300), (130, 129), (300, 20), (1, 200)] {
+            for (a, b) in
+                [(caption(a, 3), caption(b, 5)), (caption(a, 3), caption(b, 3)), (vec![0; 65], vec![0; 70])]
+            {
+                assert_eq!(lcs(&a, &b), table(&a, &b), "{a:?} {b:?}");
+            }
+        }
     }
 
     #[test]

@@ -31,13 +31,17 @@ pub(crate) struct Scorers {
 }
 
 impl Scorers {
-    pub(crate) fn new(frequencies: &Arc<DocumentFrequencies>, metrics: &[Metric]) -> Self {
+    /// The document frequencies are asked for where CIDEr is.
+    pub(crate) fn new<'f>(
+        metrics: &[Metric],
+        frequencies: impl Fn() -> &'f Arc<DocumentFrequencies>,
+    ) -> Self {
         let wanted = |metric| metrics.contains(&metric);
         Self {
             bleu: metrics.iter().any(|metric| matches!(metric, Metric::Bleu(_))),
             rouge_l: wanted(Metric::RougeL),
-            cider_d: wanted(Metric::CiderD).then(|| CiderD::new(Arc::clone(frequencies))),
-            cider: wanted(Metric::Cider).then(|| Cider::new(Arc::clone(frequencies))),
+            cider_d: wanted(Metric::CiderD).then(|| CiderD::new(Arc::clone(frequencies()))),
+            cider: wanted(Metric::Cider).then(|| Cider::new(Arc::clone(frequencies()))),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Token ids of many captions, laid end to end.
 
 use crate::interner::Interner;
+use crate::token_lists::TokenLists;
 use std::collections::HashMap;
 
 /// Stands for the end of a caption: no tokeniser gives a line break.
@@ -10,9 +11,7 @@ const END: &str = "\n";
 /// at single spaces.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct WordLists {
-    ids: Vec<u32>,
-    /// Where each caption ends in `ids`.
-    ends: Vec<usize>,
+    lists: TokenLists,
     /// Whether the end of a caption is its last word.
     eos: bool,
     /// ROUGE-L's words, for the few captions where they are others.
@@ -25,20 +24,21 @@ impl WordLists {
         let mut lists = Self { eos, ..Self::default() };
         let end = eos.then(|| words.intern(END));
         for caption in captions {
-            if !words.plain_words(caption, &mut lists.ids) {
-                lists.spaced.insert(lists.ends.len(), words.space_separated(caption));
-                lists.ids.extend(words.words(caption));
-            }
-            lists.ids.extend(end);
-            lists.ends.push(lists.ids.len());
+            let place = lists.lists.len();
+            lists.lists.push_with(|ids| {
+                if !words.plain_words(caption, ids) {
+                    lists.spaced.insert(place, words.space_separated(caption));
+                    ids.extend(words.words(caption));
+                }
+                ids.extend(end);
+            });
         }
         lists
     }
 
     /// The words of a caption for BLEU and CIDEr, its end included where it counts.
     pub(crate) fn get(&self, caption: usize) -> &[u32] {
-        let start = caption.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.ids[start..self.ends[caption]]
+        self.lists.get(caption)
     }
 
     /// The same without its end.
@@ -54,6 +54,6 @@ impl WordLists {
 
     /// Number of captions.
     pub(crate) fn len(&self) -> usize {
-        self.ends.len()
+        self.lists.len()
     }
 }

@@ -166,5 +166,11 @@ fn stored_frequencies_that_contradict_themselves_are_refused() {
     assert!(unigrams(9, r#"{"tokens":[1],"images":[4]}"#).contains("expected 2 to 3 images, found 4"));
     assert!(unigrams(9, r#"{"tokens":[1],"images":[1]}"#).contains("expected 2 to 3 images, found 1"));
     assert!(unigrams(9, r#"{"tokens":[1,1],"images":[2,2]}"#).contains("found [1] again"));
+    let none = r#"{"tokens":[],"images":[]}"#;
+    let bigrams =
+        |unigrams: &str| refusal(9, &format!(r#"{unigrams},{{"tokens":[1,2],"images":[2]}},{none},{none}"#));
+    assert!(
+        bigrams(r#"{"tokens":[2],"images":[2]}"#).contains("expected [1] in orders[0], since [1, 2] is here")
+    );
     assert!(unigrams(1, r#"{"tokens":[1,2],"images":[2,2]}"#).contains("at least the 2 listed, found 1"));
 }

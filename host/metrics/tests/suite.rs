@@ -110,6 +110,11 @@ fn saved_frequencies_come_back() {
         let found = second.score(&candidates(), &Metric::ALL, None).unwrap();
         assert_eq!((found.cider_d, found.cider), (expected.cider_d, expected.cider));
     }
+    // Counted when asked for, of the references alone.
+    let mut late = Suite::new(references(), None, false).unwrap();
+    late.score(&["words of no reference"; 5].into_iter().collect(), &[Metric::RougeL], None).unwrap();
+    let counted = TextFrequencies::count(&references(), false);
+    assert_eq!(late.frequencies().to_json().unwrap(), counted.to_json().unwrap());
     let read = saved(&path).ok();
     let error = Suite::new(references(), read, false).unwrap_err().to_string();
     assert!(error.contains("expected the end of a caption not counted, found counted as a word"), "{error}");

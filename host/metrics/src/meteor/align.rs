@@ -6,6 +6,7 @@
 //! one stem counts nothing). The distance of a match is added to the alignments that come after it from the
 //! same ancestor, not to its own. Matches that compete with none are taken before the search.
 
+use super::hypothesis::HypothesisIndex;
 use super::matches::{Match, Matches};
 use super::sentence::Sentence;
 use super::statistics::MeteorStatistics;
@@ -121,6 +122,7 @@ struct Candidate {
 /// Room for searches, used again and again.
 #[derive(Debug, Default)]
 pub(super) struct Search {
+    pub index: HypothesisIndex,
     pub matches: Matches,
     candidates: Vec<Candidate>,
     keys: Vec<u128>,
@@ -134,7 +136,7 @@ pub(super) struct Search {
 impl Search {
     /// The statistics of the best alignment by the matches that were found.
     pub(super) fn align(&mut self, hypothesis: &Sentence, reference: &Sentence) -> MeteorStatistics {
-        let (n, m) = (reference.words.len(), hypothesis.words.len());
+        let (n, m) = (reference.len(), hypothesis.len());
         self.take_certain(n);
         if m <= 64 {
             self.search::<u64>(n, m)

@@ -1,8 +1,10 @@
 //! Which phrases of two captions may be aligned: METEOR's four matchers.
 
-use super::MeteorModules;
-use super::paraphrases::{ParaphraseTable, WordId};
+use super::hypothesis::HypothesisIndex;
+use super::paraphrases::ParaphraseTable;
 use super::sentence::Sentence;
+use super::{Matchers, MeteorModules};
+use crate::overlap::places;
 
 /// Phrases of hypothesis and reference that mean the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,20 +28,20 @@ pub(super) struct Matches {
     pub by_start: Vec<Vec<Match>>,
     /// How many matches cover each word of the hypothesis, of the reference.
     pub coverage: [Vec<u32>; 2],
-    /// Words of the paraphrase table that are in the caption at hand, as bits.
-    present: Vec<u64>,
+    /// Pairs of words of the reference and the hypothesis that are synonyms.
+    pairs: Vec<(u32, u32)>,
 }
 
 impl Matches {
-    /// Finds the matches of a hypothesis and a reference.
+    /// Finds the matches of a hypothesis, indexed for this reference among others, and the reference.
     pub(super) fn find(
         &mut self,
         hypothesis: &Sentence,
+        index: &HypothesisIndex,
         reference: &Sentence,
-        modules: MeteorModules,
-        table: Option<&ParaphraseTable>,
+        matchers: Matchers<'_>,
     ) {
-        let (n, m) = (reference.words.len(), hypothesis.words.len());
+        let (n, m) = (reference.len(), hypothesis.len());
         self.by_start.iter_mut().for_each(Vec::clear);
         if self.by_start.len() < n {
             self.by_start.resize_with(n, Vec::new);
@@ -54,22 +56,13 @@ impl Matches {
             (0..n as u32).for_each(|i| self.push((i, 1), (i, 1), 0));
             return;
         }
-        self.words(hypothesis, reference, 0, |_, _| true);
-        if modules >= MeteorModules::ExactStem {
-            let stems = |i: usize, j: usize| hypothesis.words[j].stem == reference.words[i].stem;
-            self.words(hypothesis, reference, 1, stems);
+        self.words(hypothesis, reference, matchers.modules >= MeteorModules::ExactStem);
+        if matchers.modules >= MeteorModules::ExactStemSynonym {
+            self.synonyms(hypothesis, index, reference);
         }
-        if modules >= MeteorModules::ExactStemSynonym {
-            let synonyms = |i: usize, j: usize| hypothesis.words[j].is_synonym(&reference.words[i]);
-            self.words(hypothesis, reference, 2, synonyms);
-        }
-        if let Some(table) = table.filter(|_| modules >= MeteorModules::All) {
-            self.paraphrases(table, reference, hypothesis, |matches, start, length, other, other_length| {
-                matches.push((start, length), (other, other_length), 3);
-            });
-            self.paraphrases(table, hypothesis, reference, |matches, start, length, other, other_length| {
-                matches.push((other, other_length), (start, length), 3);
-            });
+        if let Some(table) = matchers.table() {
+            self.paraphrases_of_reference(table, hypothesis, index, reference);
+            self.paraphrases_of_hypothesis(index, reference);
         }
     }
 
@@ -82,54 +75,78 @@ impl Matches {
         self.by_start[start as usize].push(Match { start, length, match_start, match_length, module });
     }
 
-    /// Matches single words: equal ones by module 0, by others different ones for which `like` holds.
-    fn words(
+    /// Matches equal words, and other words of equal stem.
+    fn words(&mut self, hypothesis: &Sentence, reference: &Sentence, stems: bool) {
+        for (i, (key, stem)) in (0..).zip(reference.keys.iter().zip(&reference.stems)) {
+            for (block, keys) in (0..).step_by(64).zip(hypothesis.keys.chunks(64)) {
+                each_bit(places(keys, *key), |j| self.push((i, 1), (block + j, 1), 0));
+            }
+            let blocks = hypothesis.keys.chunks(64).zip(hypothesis.stems.chunks(64)).filter(|_| stems);
+            for (block, (keys, stems)) in (0..).step_by(64).zip(blocks) {
+                each_bit(places(stems, *stem) & !places(keys, *key), |j| {
+                    self.push((i, 1), (block + j, 1), 1)
+                });
+            }
+        }
+    }
+
+    /// Matches different words that are in a common set of synonyms.
+    fn synonyms(&mut self, hypothesis: &Sentence, index: &HypothesisIndex, reference: &Sentence) {
+        let mut pairs = std::mem::take(&mut self.pairs);
+        for &(set, i) in &reference.synsets {
+            let key = reference.keys[i as usize];
+            let others = index.of_synset(hypothesis, set);
+            pairs.extend(others.filter(|j| hypothesis.keys[*j as usize] != key).map(|j| (i, j)));
+        }
+        pairs.sort_unstable();
+        pairs.dedup();
+        for (i, j) in pairs.drain(..) {
+            self.push((i, 1), (j, 1), 2);
+        }
+        self.pairs = pairs;
+    }
+
+    /// Looks for the paraphrases of the reference's phrases in the hypothesis.
+    fn paraphrases_of_reference(
         &mut self,
+        table: &ParaphraseTable,
         hypothesis: &Sentence,
+        index: &HypothesisIndex,
         reference: &Sentence,
-        module: u8,
-        like: impl Fn(usize, usize) -> bool,
     ) {
-        for (i, key) in reference.keys.iter().enumerate() {
-            for (j, other) in hypothesis.keys.iter().enumerate() {
-                if (key == other) == (module == 0) && like(i, j) {
-                    self.push((i as u32, 1), (j as u32, 1), module);
+        for &(start, length, phrase) in &reference.phrases {
+            let paraphrases = table.paraphrases(phrase);
+            for (number, head) in paraphrases.beginning_in(&index.words) {
+                let tail = paraphrases.tail(number);
+                let words = tail.len() as u32 + 1;
+                for (other, _) in
+                    hypothesis.phrase_words.iter().enumerate().filter(|(_, w)| **w == Some(head))
+                {
+                    let rest = hypothesis.phrase_words[other + 1..].iter();
+                    if rest.len() >= tail.len() && rest.zip(tail.clone()).all(|(w, t)| *w == Some(t)) {
+                        self.push((start, length), (other as u32, words), 3);
+                    }
                 }
             }
         }
     }
 
-    /// Looks for the paraphrases of one caption's phrases in the other.
-    fn paraphrases(
-        &mut self,
-        table: &ParaphraseTable,
-        of: &Sentence,
-        within: &Sentence,
-        found: impl Fn(&mut Self, u32, u32, u32, u32),
-    ) {
-        self.present.resize(usize::from(WordId::MAX) / 64 + 1, 0);
-        let place = |word: WordId| (usize::from(word / 64), 1u64 << (word % 64));
-        for (at, bit) in within.phrase_words.iter().flatten().map(|w| place(*w)) {
-            self.present[at] |= bit;
-        }
-        for &(start, length, phrase) in &of.phrases {
-            let paraphrases = table.paraphrases(phrase);
-            for (number, head) in paraphrases.heads() {
-                let (at, bit) = place(head);
-                if self.present[at] & bit == 0 {
-                    continue;
-                }
-                let tail = paraphrases.tail(number);
-                for (other, _) in within.phrase_words.iter().enumerate().filter(|(_, w)| **w == Some(head)) {
-                    let rest = within.phrase_words[other + 1..].iter();
-                    if rest.len() >= tail.len() && rest.zip(tail.clone()).all(|(w, t)| *w == Some(t)) {
-                        found(self, start, length, other as u32, tail.len() as u32 + 1);
-                    }
+    /// Looks for the paraphrases of the hypothesis' phrases in the reference.
+    fn paraphrases_of_hypothesis(&mut self, index: &HypothesisIndex, reference: &Sentence) {
+        for (start, length, words) in index.paraphrases() {
+            for (other, there) in (0..).zip(reference.phrase_words.windows(words.len())) {
+                if there.iter().zip(words).all(|(w, word)| *w == Some(*word)) {
+                    self.push((other, words.len() as u32), (start, length), 3);
                 }
             }
         }
-        for (at, bit) in within.phrase_words.iter().flatten().map(|w| place(*w)) {
-            self.present[at] &= !bit;
-        }
+    }
+}
+
+/// The places of the bits that are set, from the lowest.
+fn each_bit(mut bits: u64, mut of: impl FnMut(u32)) {
+    while bits != 0 {
+        of(bits.trailing_zeros());
+        bits &= bits - 1;
     }
 }

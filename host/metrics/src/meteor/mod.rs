@@ -5,6 +5,7 @@
 
 mod align;
 mod data;
+mod hypothesis;
 mod lexicon;
 mod matches;
 mod normalize;
@@ -42,6 +43,19 @@ pub enum MeteorModules {
     ExactStemSynonym,
     /// And paraphrases by the table.
     All,
+}
+
+/// What there is to match with.
+#[derive(Debug, Clone, Copy)]
+struct Matchers<'t> {
+    modules: MeteorModules,
+    table: Option<&'t ParaphraseTable>,
+}
+
+impl<'t> Matchers<'t> {
+    fn table(self) -> Option<&'t ParaphraseTable> {
+        self.table.filter(|_| self.modules >= MeteorModules::All)
+    }
 }
 
 /// METEOR, with its data.
@@ -110,11 +124,16 @@ impl Meteor {
         self.statistics(hypothesis, references).score()
     }
 
+    fn matchers(&self) -> Matchers<'_> {
+        Matchers { modules: self.modules, table: self.reader.table() }
+    }
+
     fn best(&self, search: &mut Search, hypothesis: &str, references: &MeteorReferences) -> MeteorStatistics {
         let hypothesis = self.reader.sentence(&hypothesis.replace("|||", ""));
         let mut best = (MeteorStatistics::default(), -1.0);
+        search.index.fill(&hypothesis, &references.0, self.matchers());
         for reference in &references.0 {
-            search.matches.find(&hypothesis, reference, self.modules, self.reader.table());
+            search.matches.find(&hypothesis, &search.index, reference, self.matchers());
             let statistics = search.align(&hypothesis, reference);
             let score = statistics.score();
             if score > best.1 {

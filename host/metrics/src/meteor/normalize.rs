@@ -3,6 +3,7 @@
 //! a window of characters that is looked for from left to right, without overlap.
 
 use super::lexicon::{MeteorLexicon, Prefix};
+use std::borrow::Cow;
 
 /// Stands for one of several periods in a row while single ones are handled; no text holds it.
 const PROTECTED_PERIOD: char = '\u{ffff}';
@@ -134,10 +135,10 @@ fn end_of_word(word: &str, next: Option<&str>, lexicon: &MeteorLexicon, out: &mu
 }
 
 /// The words of a line as METEOR sees them: normalised, then in lower case, parted by delimiters.
-pub(super) fn normalize(line: &str, lexicon: &MeteorLexicon) -> String {
+pub(super) fn normalize<'t>(line: &'t str, lexicon: &MeteorLexicon) -> Cow<'t, str> {
     // Nothing but plain words is the common case, and has nothing to normalise.
     if line.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b' ') {
-        return line.to_owned();
+        return line.into();
     }
     let mut text = apart(line);
     around(&mut text, ',', |c| !is_digit(c), |c| !is_digit(c), " , ");
@@ -169,5 +170,5 @@ pub(super) fn normalize(line: &str, lexicon: &MeteorLexicon) -> String {
     }
     let out = out.replace(PROTECTED_PERIOD, ".").replace(is_wide_space, " ");
     // Java's `trim`, which takes control characters off as well.
-    out.trim_matches(|c| c <= ' ').to_lowercase()
+    out.trim_matches(|c| c <= ' ').to_lowercase().into()
 }

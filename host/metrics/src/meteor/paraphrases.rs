@@ -6,6 +6,7 @@ use super::table::{self, SECTIONS, Table};
 use crate::error::MetricsError;
 use std::collections::HashMap;
 use std::io::BufRead;
+use std::ops::Range;
 
 /// A word of the table; words beyond this many have none.
 pub(super) type WordId = u16;
@@ -19,6 +20,8 @@ pub struct ParaphraseTable {
     /// Where the words of each phrase begin, and where the last ends.
     phrase_ends: Slice,
     phrases: Slice,
+    /// The second word of each phrase plus 1, or 0: what most searches ask for, close together.
+    seconds: Vec<WordId>,
     /// Where the paraphrases of each phrase begin, and where the last ends.
     paraphrase_ends: Slice,
     /// The first word of each paraphrase.
@@ -46,9 +49,14 @@ pub(super) struct Paraphrases<'a> {
 }
 
 impl Paraphrases<'_> {
-    /// The place and the first word of each, in the order of the table.
-    pub(super) fn heads(&self) -> impl Iterator<Item = (usize, WordId)> {
-        u16s(self.heads).enumerate()
+    /// Those whose first word is in a set: their place and that word, in the order of the table.
+    pub(super) fn beginning_in(&self, words: &WordSet) -> impl Iterator<Item = (usize, WordId)> {
+        // Few are, so eight at a time are passed over.
+        let eights = (0..).step_by(8).zip(self.heads.chunks(16));
+        let some =
+            eights.filter(|(_, heads)| u16s(heads).fold(false, |some, head| some | words.contains(head)));
+        let each = some.flat_map(|(place, heads)| (place..).zip(u16s(heads)));
+        each.filter(|(_, head)| words.contains(*head))
     }
 
     /// The words after the first.
@@ -56,6 +64,36 @@ impl Paraphrases<'_> {
         let before: usize = self.tail_lengths[..place].iter().map(|l| usize::from(*l)).sum();
         let length = usize::from(self.tail_lengths[place]);
         u16s(self.tails.get(2 * before..2 * (before + length)).unwrap_or(&[]))
+    }
+}
+
+/// A set of the table's words.
+#[derive(Debug)]
+pub(super) struct WordSet {
+    bits: [u64; 1 << (WordId::BITS - 6)],
+    words: Vec<WordId>,
+}
+
+impl Default for WordSet {
+    fn default() -> Self {
+        Self { bits: [0; 1 << (WordId::BITS - 6)], words: Vec::new() }
+    }
+}
+
+impl WordSet {
+    /// Takes these words and no others.
+    pub(super) fn replace<'w>(&mut self, words: impl Iterator<Item = &'w WordId>) {
+        for word in self.words.drain(..) {
+            self.bits[usize::from(word >> 6)] = 0;
+        }
+        for &word in words {
+            self.bits[usize::from(word >> 6)] |= 1 << (word & 63);
+            self.words.push(word);
+        }
+    }
+
+    pub(super) fn contains(&self, word: WordId) -> bool {
+        self.bits[usize::from(word >> 6)] >> (word & 63) & 1 == 1
     }
 }
 
@@ -149,17 +187,21 @@ impl ParaphraseTable {
             (Some(vocabulary), Some(rest)) => {
                 let [by_word, phrase_ends, phrases, paraphrase_ends, heads, tail_lengths, tail_starts, tails] =
                     rest;
-                Ok(Self {
+                let ends = phrase_ends.len() / 4;
+                let mut table = Self {
                     vocabulary,
                     by_word,
                     phrase_ends,
                     phrases,
+                    seconds: Vec::new(),
                     paraphrase_ends,
                     heads,
                     tail_lengths,
                     tail_starts,
                     tails,
-                })
+                };
+                table.seconds = (0..ends.saturating_sub(1)).map(|number| table.word_of(number, 1)).collect();
+                Ok(table)
             }
             _ => Err(MetricsError::MeteorData {
                 place: "paraphrase index".into(),
@@ -184,32 +226,47 @@ impl ParaphraseTable {
         self.phrases.elements(range, 2)
     }
 
+    /// A word of a phrase plus 1; 0 beyond its end.
+    fn word_of(&self, number: usize, place: usize) -> WordId {
+        u16s(self.phrase(number)).nth(place).map_or(0, |word| word.saturating_add(1))
+    }
+
+    /// Of phrases that are in order and share their first `length` words, the first with a larger word than `word`
+    /// there, or the end. Words are as [`word_of`](Self::word_of) has them.
+    fn after(&self, range: Range<usize>, length: usize, word: WordId) -> usize {
+        if length == 1 {
+            let seconds = self.seconds.get(range.clone()).unwrap_or(&[]);
+            return range.start + seconds.partition_point(|other| *other <= word);
+        }
+        let (mut low, mut high) = (range.start, range.end);
+        while low < high {
+            let middle = low.midpoint(high);
+            if self.word_of(middle, length) <= word { low = middle + 1 } else { high = middle }
+        }
+        low
+    }
+
     /// The phrases that `words` begins with, shortest first: their lengths and numbers.
     pub(super) fn beginning(&self, words: &[Option<WordId>], mut found: impl FnMut(usize, u32)) {
         let Some(&Some(first)) = words.first() else { return };
         let first = usize::from(first);
         let (mut from, mut to) = (self.by_word.u32(first) as usize, self.by_word.u32(first + 1) as usize);
         for length in 1.. {
+            let word = |number: usize| match length {
+                1 => self.seconds.get(number).copied().unwrap_or(0),
+                _ => self.word_of(number, length),
+            };
             // All phrases in the range share their first `length` words; the one that ends there is first.
-            if from < to && self.phrase(from).len() == 2 * length {
+            if from < to && word(from) == 0 {
                 found(length, from as u32);
                 from += 1;
             }
             let Some(&Some(next)) = words.get(length) else { return };
-            let word = |number: usize| u16s(self.phrase(number)).nth(length);
-            let below = |limit: Option<WordId>, from: usize, to: usize| {
-                let (mut low, mut high) = (from, to);
-                while low < high {
-                    let middle = low.midpoint(high);
-                    if word(middle) < limit { low = middle + 1 } else { high = middle }
-                }
-                low
-            };
-            from = below(Some(next), from, to);
-            to = below(Some(next.saturating_add(1)), from, to);
-            if from == to {
+            from = self.after(from..to, length, next);
+            if from == to || word(from) != next.saturating_add(1) {
                 return;
             }
+            to = self.after(from..to, length, next.saturating_add(1));
         }
     }
 

@@ -40,8 +40,8 @@ impl MeteorStatistics {
     pub(super) fn new(hypothesis: &Sentence, reference: &Sentence, matches: &[Match]) -> Self {
         let sides = [hypothesis, reference];
         let mut counts = Self {
-            lengths: sides.map(|s| s.words.len() as u64),
-            function_words: sides.map(|s| s.words.iter().filter(|w| w.function).count() as u64),
+            lengths: sides.map(|s| s.len() as u64),
+            function_words: sides.map(|s| s.functions.iter().filter(|function| **function).count() as u64),
             ..Self::default()
         };
         // Where a match must begin, in hypothesis and reference, to go on with the chunk.
@@ -49,12 +49,9 @@ impl MeteorStatistics {
         for m in matches {
             let spans = [(m.match_start, m.match_length), (m.start, m.length)];
             for (side, (start, length)) in spans.into_iter().enumerate() {
-                for word in &sides[side].words[start as usize..(start + length) as usize] {
-                    let of = if word.function {
-                        &mut counts.function_matches
-                    } else {
-                        &mut counts.content_matches
-                    };
+                for function in &sides[side].functions[start as usize..(start + length) as usize] {
+                    let of =
+                        if *function { &mut counts.function_matches } else { &mut counts.content_matches };
                     of[usize::from(m.module)][side] += 1;
                 }
             }

@@ -13,9 +13,11 @@ fn lexicon() -> Arc<MeteorLexicon> {
     Arc::new(MeteorLexicon::from_bytes(MeteorLexicon::index(&files).unwrap()).unwrap())
 }
 
+const PARAPHRASES: &str =
+    "0.5\nin front of\noutside\n0.1\nin front of\nbefore the\n0.2\nbefore\nin front of\n0.3\nin\ninside of\n";
+
 fn table() -> Arc<ParaphraseTable> {
-    let text = "0.5\nin front of\noutside\n0.1\nin front of\nbefore the\n0.2\nbefore\nin front of\n0.3\nin\ninside of\n";
-    Arc::new(ParaphraseTable::from_bytes(ParaphraseTable::index(text.as_bytes()).unwrap()).unwrap())
+    Arc::new(ParaphraseTable::from_bytes(ParaphraseTable::index(PARAPHRASES.as_bytes()).unwrap()).unwrap())
 }
 
 fn meteor() -> Meteor {
@@ -245,7 +247,79 @@ fn brute_force(hypothesis: &[usize], reference: &[usize], taken: u32, last: Opti
     takes.fold(skip, |best, other| if (other.0, best.1) > (best.0, other.1) { other } else { best })
 }
 
+const WORDS: [&str; 14] = [
+    "a", "the", "dog", "dogs", "kid", "child", "children", "in", "front", "of", "outside", "before", "run",
+    "running",
+];
+
+/// The matches of each word of the reference, pair by pair.
+fn slow_matches(hypothesis: &[&str], reference: &[&str]) -> Vec<Vec<Match>> {
+    let mut matches = vec![vec![]; reference.len()];
+    let mut push = |start: usize, length: usize, match_start: usize, match_length: usize, module| {
+        let [at, length, match_start, match_length] =
+            [start, length, match_start, match_length].map(|number| number as u32);
+        matches[start].push(Match { start: at, length, match_start, match_length, module });
+    };
+    if hypothesis == reference {
+        (0..reference.len()).for_each(|i| push(i, 1, i, 1, 0));
+        return matches;
+    }
+    let stemmer = rust_stemmers::Stemmer::create(rust_stemmers::Algorithm::English);
+    let lexicon = lexicon();
+    let synonyms = |a: &str, b: &str| lexicon.synsets(a).iter().any(|set| lexicon.synsets(b).contains(set));
+    for module in 0..3 {
+        for (i, a) in reference.iter().enumerate() {
+            for (j, b) in hypothesis.iter().enumerate() {
+                let like = match module {
+                    0 => a == b,
+                    1 => a != b && stemmer.stem(a) == stemmer.stem(b),
+                    _ => a != b && synonyms(a, b),
+                };
+                if like {
+                    push(i, 1, j, 1, module);
+                }
+            }
+        }
+    }
+    let lines: Vec<Vec<&str>> = PARAPHRASES.lines().map(|line| line.split(' ').collect()).collect();
+    for (of, within, of_reference) in [(reference, hypothesis, true), (hypothesis, reference, false)] {
+        for start in 0..of.len() {
+            let mut pairs: Vec<_> =
+                lines.chunks(3).filter(|pair| of[start..].starts_with(&pair[1])).collect();
+            pairs.sort_by_key(|pair| pair[1].len());
+            for [_, phrase, paraphrase] in pairs.iter().filter_map(|pair| pair.first_chunk()) {
+                let (length, other_length) = (phrase.len(), paraphrase.len());
+                for other in (0..within.len()).filter(|other| within[*other..].starts_with(paraphrase)) {
+                    match of_reference {
+                        true => push(start, length, other, other_length, 3),
+                        false => push(other, other_length, start, length, 3),
+                    }
+                }
+            }
+        }
+    }
+    matches
+}
+
 proptest! {
+    #[test]
+    fn the_matches_are_the_slow_ones(
+        hypothesis in proptest::collection::vec(0usize..14, 0..80),
+        reference in proptest::collection::vec(0usize..14, 0..30),
+        another in proptest::collection::vec(0usize..14, 0..10),
+    ) {
+        let [hypothesis, reference, another] = [hypothesis, reference, another].map(|c| c.iter().map(|w| WORDS[*w]).collect::<Vec<_>>());
+        let meteor = meteor();
+        let read = |words: &[&str]| meteor.reader.sentence(&words.join(" "));
+        let (of, references) = (read(&hypothesis), [read(&another), read(&reference)]);
+        let mut search = Search::default();
+        search.index.fill(&of, &references, meteor.matchers());
+        for (sentence, words) in references.iter().zip([another, reference]) {
+            search.matches.find(&of, &search.index, sentence, meteor.matchers());
+            prop_assert_eq!(&search.matches.by_start[..words.len()], slow_matches(&hypothesis, &words));
+        }
+    }
+
     #[test]
     fn short_captions_are_aligned_as_well_as_can_be(
         hypothesis in proptest::collection::vec(0usize..4, 0..6),
@@ -264,13 +338,13 @@ proptest! {
         hypothesis in proptest::collection::vec(0usize..14, 0..80),
         reference in proptest::collection::vec(0usize..14, 0..30),
     ) {
-        const WORDS: [&str; 14] = ["a", "the", "dog", "dogs", "kid", "child", "children", "in", "front", "of", "outside", "before", "run", "running"];
         let text = |words: &[usize]| words.iter().map(|w| WORDS[*w]).collect::<Vec<_>>().join(" ");
         let meteor = meteor();
         let (hypothesis, reference) = (meteor.reader.sentence(&text(&hypothesis)), meteor.reader.sentence(&text(&reference)));
         let mut search = Search::default();
-        search.matches.find(&hypothesis, &reference, MeteorModules::All, meteor.reader.table());
-        let expected = slow::chosen(&search.matches, hypothesis.words.len(), reference.words.len());
+        search.index.fill(&hypothesis, std::slice::from_ref(&reference), meteor.matchers());
+        search.matches.find(&hypothesis, &search.index, &reference, meteor.matchers());
+        let expected = slow::chosen(&search.matches, hypothesis.len(), reference.len());
         let expected = MeteorStatistics::new(&hypothesis, &reference, &expected);
         prop_assert_eq!(search.align(&hypothesis, &reference), expected);
     }

@@ -7,6 +7,7 @@ pub use metric::Metric;
 pub use words::{Groups, TextFrequencies};
 
 use crate::bleu::BleuStatistics;
+use crate::document_frequencies::DocumentFrequencies;
 use crate::error::MetricsError;
 use crate::interner::Interner;
 use crate::meteor::{Meteor, MeteorScores};
@@ -14,13 +15,19 @@ use crate::resampling::PerImageScores;
 use crate::rows::{Row, Scorers};
 use crate::texts::Texts;
 use crate::word_lists::WordLists;
+use std::sync::{Arc, OnceLock};
 
 /// The references of a split with what the metrics need of them, for any number of systems.
 #[derive(Debug)]
 pub struct Suite {
     references: Groups,
     words: WordLists,
-    frequencies: TextFrequencies,
+    interner: Interner,
+    eos: bool,
+    /// How many words `frequencies` are of: later ones are of other captions.
+    counted: usize,
+    /// Counted when they are first asked for.
+    frequencies: OnceLock<Arc<DocumentFrequencies>>,
 }
 
 /// The scores of one system.
@@ -71,8 +78,8 @@ impl SystemScores {
 }
 
 impl Suite {
-    /// Takes the references of each image, tokenised. Document frequencies are counted from them unless they are
-    /// given; with `eos` the end of a caption counts as a word in BLEU and CIDEr, as in the SCST reference.
+    /// Takes the references of each image, tokenised. Document frequencies are those given, or else are counted from
+    /// the references when CIDEr is asked for; with `eos` the end of a caption counts as a word in BLEU and CIDEr, as in the SCST reference.
     ///
     /// # Errors
     /// If an image has no reference, or `frequencies` were counted otherwise than `eos` says.
@@ -92,23 +99,27 @@ impl Suite {
                 found: count(given.eos()).into(),
             });
         }
-        let (words, frequencies) = match frequencies {
-            Some(mut frequencies) => {
-                (WordLists::new(references.texts.iter(), eos, &mut frequencies.words), frequencies)
-            }
-            None => {
-                let mut interner = Interner::new();
-                let words = WordLists::new(references.texts.iter(), eos, &mut interner);
-                let frequencies = TextFrequencies::of(&words, &references, interner, eos);
-                (words, frequencies)
-            }
+        let (mut interner, counted, frequencies) = match frequencies {
+            Some(given) => (given.words, Some(given.counted), OnceLock::from(given.frequencies)),
+            None => Default::default(),
         };
-        Ok(Self { references, words, frequencies })
+        let words = WordLists::new(references.texts.iter(), eos, &mut interner);
+        let counted = counted.unwrap_or(interner.len());
+        Ok(Self { references, words, interner, eos, counted, frequencies })
     }
 
     /// The document frequencies that CIDEr uses.
-    pub fn frequencies(&self) -> &TextFrequencies {
-        &self.frequencies
+    pub fn frequencies(&self) -> TextFrequencies {
+        TextFrequencies {
+            words: self.interner.clone(),
+            frequencies: Arc::clone(self.counts()),
+            eos: self.eos,
+            counted: self.counted,
+        }
+    }
+
+    fn counts(&self) -> &Arc<DocumentFrequencies> {
+        self.frequencies.get_or_init(|| Arc::new(words::count(&self.words, &self.references)))
     }
 
     /// Number of references of all images.
@@ -141,9 +152,8 @@ impl Suite {
             let (hypotheses, references) = (candidates.len(), self.len());
             return Err(MetricsError::CountMismatch { hypotheses, references });
         }
-        let eos = self.frequencies.eos();
-        let words = WordLists::new(candidates.iter(), eos, &mut self.frequencies.words);
-        let scorers = Scorers::new(self.frequencies.frequencies(), metrics);
+        let words = WordLists::new(candidates.iter(), self.eos, &mut self.interner);
+        let scorers = Scorers::new(metrics, || self.counts());
         let rows = scorers.of_text(&words, &self.words, |image| self.references.range(image));
         let column = |metric: Metric, of: fn(&Row) -> f64| match metrics.contains(&metric) {
             true => rows.iter().map(of).collect(),

@@ -14,9 +14,9 @@ use std::sync::Arc;
 pub struct TextFrequencies {
     pub(super) words: Interner,
     pub(super) frequencies: Arc<DocumentFrequencies>,
-    eos: bool,
+    pub(super) eos: bool,
     /// How many words the counted captions have: later ones are of other captions.
-    counted: usize,
+    pub(super) counted: usize,
 }
 
 /// The form on disk.
@@ -39,15 +39,7 @@ impl TextFrequencies {
     pub fn count(captions: &Groups, eos: bool) -> Self {
         let mut words = Interner::new();
         let lists = WordLists::new(captions.texts.iter(), eos, &mut words);
-        Self::of(&lists, captions, words, eos)
-    }
-
-    pub(super) fn of(lists: &WordLists, captions: &Groups, words: Interner, eos: bool) -> Self {
-        let frequencies = DocumentFrequencies::count(captions.len(), |image, take| {
-            captions.range(image).for_each(|caption| take(lists.get(caption)));
-        });
-        let frequencies = Arc::new(frequencies);
-        Self { counted: words.len(), words, frequencies, eos }
+        Self { counted: words.len(), words, frequencies: Arc::new(count(&lists, captions)), eos }
     }
 
     /// The frequencies, by token id.
@@ -100,6 +92,13 @@ impl TextFrequencies {
     }
 }
 
+/// The document frequencies of groups of captions.
+pub(super) fn count(lists: &WordLists, captions: &Groups) -> DocumentFrequencies {
+    DocumentFrequencies::count(captions.len(), |image, take| {
+        captions.range(image).for_each(|caption| take(lists.get(caption)));
+    })
+}
+
 fn damaged(file: &str, found: &str) -> MetricsError {
     MetricsError::CaptionFile {
         place: file.into(),
@@ -119,10 +118,10 @@ pub struct Groups {
 
 impl Groups {
     /// Captions that are tokenised already.
-    pub fn tokens<'t>(images: impl IntoIterator<Item = Vec<&'t str>>) -> Self {
+    pub fn tokens<C: AsRef<str>>(images: impl IntoIterator<Item = Vec<C>>) -> Self {
         let mut groups = Self::default();
         for image in images {
-            image.iter().for_each(|caption| groups.texts.push(caption));
+            image.iter().for_each(|caption| groups.texts.push(caption.as_ref()));
             groups.ends.push(groups.texts.len());
         }
         groups
