@@ -105,8 +105,10 @@ impl Step {
             let (_, tensor) = initializers.get(name).ok_or(format!("the model has no parameter `{name}`"))?;
             Ok::<Tensor, String>((***tensor).clone())
         };
-        let trained: Vec<(String, Tensor)> =
-            names.lines().map(|n| Ok((n.to_owned(), find(n)?))).collect::<std::result::Result<_, String>>()?;
+        let trained: Vec<(String, Tensor)> = names
+            .lines()
+            .map(|n| Ok((n.to_owned(), find(n)?)))
+            .collect::<std::result::Result<_, String>>()?;
         let mut states = BTreeMap::new();
         for s in &statistics {
             states.insert(s.initializer.clone(), (s.output.clone(), find(&s.initializer)?));

@@ -101,7 +101,7 @@ impl PhaseRun {
             if let std::collections::btree_map::Entry::Vacant(entry) = optimizers.entry(role) {
                 let len = world.weights.borrow()[&role].trainable.current().len_padded();
                 let scale = (phase.precision == Precision::Float16).then_some(phase.loss_scale);
-                let mut state = OptimizerState::new(&step::spec(optimizer), len, scale)?;
+                let mut state = OptimizerState::new(&world.runtime, &step::spec(optimizer), len, scale)?;
                 let own = tensors.iter().filter(|((p, r, _), _)| p == name && *r == role);
                 let saved: BTreeMap<String, Vec<f32>> =
                     own.map(|((_, _, n), v)| (n.clone(), v.clone())).collect();

@@ -9,7 +9,7 @@ use crate::{
 };
 use ekphrasis_grad::OptimizerSpec;
 use ekphrasis_graph::{DType, Graph};
-use ekphrasis_runtime::{Binding, DeviceTensor, SessionOptions};
+use ekphrasis_runtime::{Binding, DeviceTensor, Runtime, SessionOptions};
 use ekphrasis_script::Script;
 use mlua::Function;
 use std::{collections::BTreeMap, rc::Rc};
@@ -24,11 +24,16 @@ pub struct OptimizerState {
 }
 
 impl OptimizerState {
-    /// All zeros, for `len` numbers; with the loss scale, where the loss is scaled.
-    pub fn new(spec: &OptimizerSpec, len: usize, scale: Option<LossScale>) -> Result<Self> {
+    /// All zeros, for `len` numbers where the provider computes; with the loss scale, where the loss is scaled.
+    pub fn new(
+        runtime: &Runtime,
+        spec: &OptimizerSpec,
+        len: usize,
+        scale: Option<LossScale>,
+    ) -> Result<Self> {
         let mut buffers = vec![];
         for name in spec.states() {
-            let zeros = || DeviceTensor::zeros(DType::F32, &[len]);
+            let zeros = || runtime.zeros(DType::F32, &[len]);
             buffers.push(((*name).to_owned(), [zeros()?, zeros()?]));
         }
         if let Some(scale) = scale {

@@ -48,7 +48,7 @@ fn in_a_run(world: &Rc<World>, settings: &crate::Optimizer) -> (Reports, Values)
     world.keep_average(Role::Scorer).unwrap();
     let mut step = Step::build(world, &update, settings).unwrap();
     let len = world.weights.borrow()[&Role::Scorer].trainable.current().len_padded();
-    let mut state = OptimizerState::new(&step::spec(settings), len, None).unwrap();
+    let mut state = OptimizerState::new(&world.runtime, &step::spec(settings), len, None).unwrap();
     let mut reports = vec![];
     for i in 0..STEPS {
         let report = step.run(world, &mut state, &[rows(i * BATCH, BATCH)], RATE).unwrap();

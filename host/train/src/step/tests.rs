@@ -88,7 +88,7 @@ impl Plan {
     pub fn state(&self, world: &World, optimizer: &Optimizer) -> OptimizerState {
         let len = world.weights.borrow()[&Role::Scorer].trainable.current().len_padded();
         let scale = (self.precision == Precision::Float16).then_some(self.loss_scale);
-        OptimizerState::new(&spec(optimizer), len, scale).unwrap()
+        OptimizerState::new(&world.runtime, &spec(optimizer), len, scale).unwrap()
     }
 }
 
