@@ -17,11 +17,18 @@ impl Graph {
         outputs: &[Info],
     ) -> Result<Option<Tensor>> {
         let [output] = outputs else { return Ok(None) };
-        let ints = output.ints.as_ref().filter(|_| output.dtype == DType::I64);
-        if let Some(known) = ints.and_then(|d| d.iter().map(Dim::known).collect::<Option<Vec<_>>>()) {
+        let ints = output.ints.as_ref().and_then(|d| d.iter().map(Dim::known).collect::<Option<Vec<_>>>());
+        if let Some(known) = ints {
             let scalar = output.shape.as_ref().is_some_and(Vec::is_empty);
             let dims = if scalar { vec![] } else { vec![known.len()] };
-            return Ok(Some(Tensor::from_i64(&dims, &known)?));
+            match output.dtype {
+                DType::I64 => return Ok(Some(Tensor::from_i64(&dims, &known)?)),
+                DType::Bool => {
+                    let data: Vec<u8> = known.iter().map(|n| u8::from(*n != 0)).collect();
+                    return Ok(Some(Tensor::new(DType::Bool, &dims, data)?));
+                }
+                _ => {}
+            }
         }
         let tensor = |i: &Option<ValueId>| match &self.value((*i)?).origin {
             Origin::Constant(t) => Some(&**t),

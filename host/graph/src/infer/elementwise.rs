@@ -77,8 +77,10 @@ pub(super) fn infer(op: &str, a: &Args) -> Infer<Option<Vec<Info>>> {
         }
         "Equal" | "Less" | "Greater" | "LessOrEqual" | "GreaterOrEqual" => {
             a.same_type(0, 1)?;
-            let ints =
-                if op == "Equal" { zip_ints(&[a.ints(0), a.ints(1)], |v| equal(&v[0], &v[1])) } else { None };
+            let ints = zip_ints(&[a.ints(0), a.ints(1)], |v| match op {
+                "Equal" => equal(&v[0], &v[1]),
+                _ => compare(op, &v[0], &v[1]),
+            });
             vec![Info { dtype: DType::Bool, shape: broadcast_of(a, &[0, 1])?, ints }]
         }
         "Where" => {
@@ -92,12 +94,12 @@ pub(super) fn infer(op: &str, a: &Args) -> Infer<Option<Vec<Info>>> {
         }
         "Cast" => {
             let to = DType::expect_onnx(i32::try_from(a.attrs.int("to", 1)).unwrap_or_default())?;
-            let whole = matches!(to, DType::I64 | DType::I32);
-            vec![Info {
-                dtype: to,
-                shape: a.shape(0)?.cloned(),
-                ints: a.ints(0).filter(|_| whole).map(<[Dim]>::to_vec),
-            }]
+            let ints = zip_ints(&[a.ints(0)], |v| match to {
+                DType::I64 | DType::I32 => Some(v[0].clone()),
+                DType::Bool => v[0].known().map(|n| Dim::Known(i64::from(n != 0))),
+                _ => None,
+            });
+            vec![Info { dtype: to, shape: a.shape(0)?.cloned(), ints }]
         }
         "CastLike" => vec![Info::new(a.dtype(1)?, a.shape(0)?.cloned())],
         "ReduceSum" | "ReduceMean" | "ReduceMax" | "ReduceMin" | "ReduceProd" | "ReduceL1" | "ReduceL2"
@@ -202,6 +204,21 @@ fn equal(p: &Dim, q: &Dim) -> Option<Dim> {
         (false, true) => Some(Dim::Known(0)),
         (false, false) => None,
     }
+}
+
+/// Whether one size is less or greater than another, as 0 or 1, where that is certain.
+fn compare(op: &str, p: &Dim, q: &Dim) -> Option<Dim> {
+    let order = match (p.known(), q.known()) {
+        (Some(p), Some(q)) => p.cmp(&q),
+        // Two polynomials that differ by a number.
+        _ => p.sub(q).known()?.cmp(&0),
+    };
+    Some(Dim::Known(i64::from(match op {
+        "Less" => order.is_lt(),
+        "LessOrEqual" => order.is_le(),
+        "Greater" => order.is_gt(),
+        _ => order.is_ge(),
+    })))
 }
 
 /// Whether this is surely not negative: a symbol stands for a size, and so do sums of them.

@@ -5,10 +5,13 @@
 //! the file really holds, never what it claims; external data count once, however often they are
 //! referred to.
 
+mod body;
 mod branch;
 mod facts;
 mod function;
 mod order;
+mod repeat;
+mod scope;
 mod sequence;
 mod tensor;
 
@@ -85,8 +88,10 @@ fn read(mut model: proto::ModelProto, path: &Path, folder: Option<&Path>) -> Ste
         external: External::new(folder),
         functions: &model.functions,
         depth: 0,
-        branches: 0,
+        place: String::new(),
+        calls: 0,
         left: function::NODES,
+        copies: FILE_LIMIT,
     };
     let initializers = std::mem::take(&mut source.initializer);
     let known: HashSet<&str> = initializers.iter().map(|t| t.name.as_str()).collect();
@@ -102,7 +107,8 @@ fn read(mut model: proto::ModelProto, path: &Path, folder: Option<&Path>) -> Ste
             import.declared.insert(port.name.clone(), kind);
         }
     }
-    let nodes = function::flatten(std::mem::take(&mut source.node), &model.functions, opset)?;
+    let nodes =
+        function::flatten(std::mem::take(&mut source.node), &model.functions, opset, &mut import.calls)?;
     let given: HashSet<&str> = import.values.keys().map(String::as_str).collect();
     for flat in order::sort(nodes, &given)? {
         import.node(flat)?;
@@ -179,12 +185,16 @@ struct Import<'a> {
     declared: HashMap<String, (DType, Option<Shape>)>,
     external: External<'a>,
     functions: &'a [proto::FunctionProto],
-    /// Branches around the node that is being read.
+    /// Branches and loops around the node that is being read.
     depth: usize,
-    /// Branches that were taken so far.
-    branches: usize,
-    /// Nodes that branches may still expand to.
+    /// What the names of nodes and values begin with in those, as `the_loop/3/`.
+    place: String,
+    /// Calls of functions so far.
+    calls: usize,
+    /// Nodes that branches and loops may still expand to.
     left: usize,
+    /// Bytes of the file that loops may still copy.
+    copies: u64,
 }
 
 impl Import<'_> {
@@ -207,14 +217,15 @@ impl Import<'_> {
     }
 
     fn node(&mut self, flat: Flat) -> Step<()> {
-        if flat.node.op_type == "If" && matches!(flat.node.domain.as_str(), "" | "ai.onnx") {
-            return self.branch(flat);
-        }
         let label = flat.label();
-        let Flat { mut node, opset, index } = flat;
-        if node.name.is_empty() {
-            node.name = format!("{}_{index}", node.op_type);
+        if let Some(read) = control(&flat.node) {
+            let names = flat.node.output.clone();
+            let given = read(self, flat).and_then(|given| self.give(&names, given));
+            return given.map_err(|e| format!("{label}: {e}"));
         }
+        let place = format!("{}{}", self.place, flat.place());
+        let Flat { mut node, opset, .. } = flat;
+        node.name = place;
         let attrs = self.attrs(std::mem::take(&mut node.attribute)).map_err(|e| format!("{label}: {e}"))?;
         let inputs: Vec<Option<ValueId>> = node.input.iter().map(|n| self.values.get(n).copied()).collect();
         let wanted: Vec<bool> = node.output.iter().map(|n| !n.is_empty()).collect();
@@ -259,7 +270,7 @@ impl Import<'_> {
                 }
             }
             if new {
-                self.graph.take_name(id, name).map_err(|e| e.to_string())?;
+                self.graph.take_name(id, &format!("{}{name}", self.place)).map_err(|e| e.to_string())?;
             }
         }
         Ok(())
@@ -279,20 +290,11 @@ impl Import<'_> {
             Given::Tensor(id) => {
                 self.values.insert(name.clone(), id);
                 if id.0 as usize >= mark && matches!(self.graph.value(id).origin, Origin::Node(_)) {
-                    self.graph.take_name(id, name).map_err(|e| e.to_string())?;
+                    self.graph.take_name(id, &format!("{}{name}", self.place)).map_err(|e| e.to_string())?;
                 }
             }
         }
         Ok(true)
-    }
-
-    /// Lets `name` mean what `of` means; false if that is not known.
-    fn alias(&mut self, of: &str, name: &str) -> Step<bool> {
-        if let Some(id) = self.values.get(of).copied() {
-            self.values.insert(name.to_owned(), id);
-            return Ok(true);
-        }
-        self.sequences.alias(of, name)
     }
 
     fn attrs(&mut self, list: Vec<proto::AttributeProto>) -> Step<Attrs> {
@@ -324,11 +326,24 @@ impl Import<'_> {
             T::Strings => Attr::Texts(a.strings.into_iter().map(text).collect::<Step<_>>()?),
             T::Tensor => Attr::Tensor(self.external.tensor(a.t.ok_or("expected a tensor, found none")?)?),
             T::Graph | T::Graphs => {
-                return Err("subgraphs are not supported\nhint: export the model without control flow, as with a traced, unrolled loop".into());
+                return Err("subgraphs are not supported here\nhint: export the model without them".into());
             }
             T::Undefined => return Err("expected a type, found none".into()),
             other => return Err(format!("attributes of type {} are not supported", other.as_str_name())),
         })
+    }
+}
+
+/// How an operator of control flow is read.
+type Control<'a> = fn(&mut Import<'a>, Flat) -> Step<Vec<body::Item>>;
+
+fn control<'a>(node: &proto::NodeProto) -> Option<Control<'a>> {
+    match (node.domain.as_str(), node.op_type.as_str()) {
+        ("" | "ai.onnx", "If") => Some(Import::branch),
+        ("" | "ai.onnx", "Loop") => Some(Import::repeat),
+        ("" | "ai.onnx", "Scan") => Some(Import::scan),
+        ("" | "ai.onnx", "SequenceMap") => Some(Import::map),
+        _ => None,
     }
 }
 

@@ -3,6 +3,7 @@
 mod branch;
 mod facts;
 mod hostile;
+mod repeat;
 mod sequence;
 
 use super::*;
@@ -231,13 +232,7 @@ fn graphs_that_are_none_are_refused_with_the_place() {
 }
 
 #[test]
-fn control_flow_sequences_and_odd_types_are_refused_by_name() {
-    let mut branch = proto::AttributeProto { name: "then_branch".into(), r#type: 5, ..Default::default() };
-    branch.g = Some(proto::GraphProto::default());
-    refused(
-        &model(18, vec![port("bool:x", &[])], vec![node("If", &["x"], &["y"], vec![branch])]),
-        &["the_If", "condition `x`", "not supported"],
-    );
+fn sequences_and_odd_types_are_refused_by_name() {
     refused(
         &model(18, vec![port("x", &[])], vec![node("SequenceConstruct", &["x"], &["y"], vec![])]),
         &["`y` is a sequence"],

@@ -73,18 +73,9 @@ const ROWS: &[Row] = &[
     ("Swish", 24..=i64::MAX, rules::swish),
 ];
 
-/// Operators of opset 18 that graphs here cannot hold: subgraphs, sequences, optionals, text.
-const UNSUPPORTED: &[&str] = &[
-    "If",
-    "Loop",
-    "Optional",
-    "OptionalGetElement",
-    "OptionalHasElement",
-    "Scan",
-    "SequenceMap",
-    "StringNormalizer",
-    "TfIdfVectorizer",
-];
+/// Operators of opset 18 that graphs here cannot hold: optionals and text.
+const UNSUPPORTED: &[&str] =
+    &["Optional", "OptionalGetElement", "OptionalHasElement", "StringNormalizer", "TfIdfVectorizer"];
 
 /// The other operators of opset 18.
 const OPERATORS: &[&str] = &[
@@ -279,8 +270,7 @@ pub(crate) fn add(graph: &mut Graph, form: Form) -> Outputs {
         return keep(graph, form);
     }
     let message = if UNSUPPORTED.contains(&op) {
-        "subgraphs, sequences, optionals and text are not supported\nhint: export the model without them"
-            .into()
+        "optionals and text are not supported\nhint: export the model without them".into()
     } else if ROWS.iter().any(|(o, _, _)| *o == op) {
         format!("not an operator of opset {}", form.opset)
     } else {
