@@ -41,6 +41,7 @@ pub(super) const ROWS: &[Row] = &[
         cases.push(Case::of([zeros(), list(&[1])]));
         cases.push(Case::of([zeros(), list(&[0])]));
         cases.push(Case::of([zeros()]));
+        cases.push(Case::of([any(&[2, 0, 3]), list(&[1])]).known());
         cases
     }),
     row("Softmax", Broadcast, softmax, along_axis),
@@ -165,6 +166,10 @@ fn product(c: &mut Ctx) -> Result<Grads> {
         Some(axes) => axes.into_iter().map(|a| c.axis(a, rank)).collect(),
         None => (0..rank).collect(),
     };
+    if reduced.iter().any(|i| dims[*i].is(0)) {
+        // No factors, no gradient.
+        return Ok(vec![None, None]);
+    }
     let (last, first): (Vec<usize>, Vec<usize>) = (0..rank).partition(|i| reduced.contains(i));
     let perm: Vec<i64> = first.iter().chain(&last).map(|i| *i as i64).collect();
     let own: Vec<i64> = first.iter().map(|_| 0).chain([-1]).collect();

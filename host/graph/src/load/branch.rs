@@ -6,7 +6,7 @@
 //! infinite, though, zero times that is no number, as with any selection after the fact.
 
 use super::{Import, Step, body::Item, function::Flat};
-use crate::{Tensor, ValueId};
+use crate::{Graph, Tensor, ValueId};
 
 impl Import<'_> {
     /// Reads an `If` node.
@@ -41,15 +41,9 @@ impl Import<'_> {
         }
     }
 
-    /// What a condition is, if that follows from literals and shapes.
+    /// What a condition is, if that follows from literals, shapes and scalars among the initializers.
     pub(super) fn truth(&self, id: ValueId) -> Option<bool> {
-        let value = self.graph.value(id);
-        let ints = value.tensor().and_then(|t| t.as_ints());
-        match (ints.as_deref(), value.ints.as_deref()) {
-            (Some([one]), _) => Some(*one != 0),
-            (_, Some([one])) => one.known().map(|n| n != 0),
-            _ => None,
-        }
+        number(&self.graph, id, &mut { STEPS }).map(|n| n != 0.0)
     }
 
     /// The first of two where a condition holds, else the other.
@@ -95,5 +89,34 @@ impl Import<'_> {
     /// A condition that always holds.
     pub(super) fn always(&mut self) -> ValueId {
         self.graph.constant(Tensor::scalar_bool(true))
+    }
+}
+
+/// A condition is followed through this many nodes.
+const STEPS: usize = 64;
+
+/// The number that a scalar surely is.
+fn number(g: &Graph, id: ValueId, left: &mut usize) -> Option<f64> {
+    *left = left.checked_sub(1)?;
+    let value = g.value(id);
+    match (value.tensor(), value.ints.as_deref()) {
+        (Some(t), _) => return t.as_scalar(),
+        (_, Some([one])) => return one.known().map(|n| n as f64),
+        _ => {}
+    }
+    let (_, node) = g.producer(id)?;
+    let mut input = |i: usize| number(g, node.inputs.get(i).copied().flatten()?, left);
+    let truth = |is: bool| Some(f64::from(u8::from(is)));
+    match node.op.as_str() {
+        "Reshape" | "Squeeze" | "Unsqueeze" => input(0),
+        "Not" => truth(input(0)? == 0.0),
+        "And" => truth(input(0)? != 0.0 && input(1)? != 0.0),
+        "Or" => truth(input(0)? != 0.0 || input(1)? != 0.0),
+        "Equal" => truth(input(0)? == input(1)?),
+        "Less" => truth(input(0)? < input(1)?),
+        "LessOrEqual" => truth(input(0)? <= input(1)?),
+        "Greater" => truth(input(0)? > input(1)?),
+        "GreaterOrEqual" => truth(input(0)? >= input(1)?),
+        _ => None,
     }
 }

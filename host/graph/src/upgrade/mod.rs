@@ -4,6 +4,7 @@
 //! operator without a row means the same in its opset and in 18.
 
 mod attention;
+mod position;
 mod rules;
 mod training;
 
@@ -35,12 +36,14 @@ const ALL: RangeInclusive<i64> = 13..=i64::MAX;
 
 /// The rows, by operator. Changes are those of the ONNX operator changelog up to opset 28.
 const ROWS: &[Row] = &[
+    ("AffineGrid", 20..=i64::MAX, position::affine_grid),
     ("Attention", 23..=i64::MAX, attention::attention),
     ("AveragePool", 19..=i64::MAX, rules::average_pool),
     ("BatchNormalization", 13..=13, rules::batch_normalization),
     ("Cast", 19..=i64::MAX, rules::cast),
     ("CastLike", 15..=i64::MAX, rules::cast_like),
-    ("DFT", 20..=i64::MAX, rules::refuse),
+    ("CumProd", 26..=i64::MAX, position::cumulative_product),
+    ("DFT", 20..=i64::MAX, rules::dft),
     ("DequantizeLinear", 19..=i64::MAX, rules::quantize),
     ("Dropout", ALL, rules::dropout),
     ("Gelu", 20..=i64::MAX, rules::gelu),
@@ -68,6 +71,7 @@ const ROWS: &[Row] = &[
     ("ReduceSumSquare", 13..=17, rules::reduce),
     ("Resize", ALL, rules::resize),
     ("RoiAlign", 13..=15, rules::roi_align),
+    ("RotaryEmbedding", 23..=i64::MAX, position::rotary_embedding),
     ("SpaceToDepth", 28..=i64::MAX, rules::space_to_depth),
     ("Split", ALL, rules::split),
     ("Swish", 24..=i64::MAX, rules::swish),
