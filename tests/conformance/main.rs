@@ -1,7 +1,8 @@
-//! Cases that nobody here wrote: ONNX's node tests, whole models and operators' samples from PyTorch.
+//! Cases that nobody here wrote: ONNX's node tests, whole models from PyTorch and TensorFlow,
+//! operators' samples from PyTorch.
 //!
 //! `cargo test -p ekphrasis-tests --test conformance -- --ignored --nocapture` runs all of them; the first
-//! time it installs what writes the cases (ONNX, PyTorch) into the cache folder. Without `--ignored` only the
+//! time it installs what writes the cases (ONNX, PyTorch, TensorFlow) into the cache folder. Without `--ignored` only the
 //! fixtures run that lie in the repository.
 
 mod backward;
@@ -93,6 +94,21 @@ fn pytorch_models_from_fixtures() {
 fn pytorch_models() {
     let cases = python::cases(&MODELS).unwrap();
     assert_eq!(train("PyTorch models", &cases, &Expected { found: 20, passed: 14 }), Ok(()));
+}
+
+const TENSORFLOW: Script = Script { name: "tensorflow_models", requirements: "requirements-tensorflow.txt" };
+
+#[test]
+fn tensorflow_models_from_fixtures() {
+    let cases = python::fixtures("tensorflow_models");
+    assert_eq!(train("TensorFlow models (fixtures)", &cases, &Expected { found: 3, passed: 3 }), Ok(()));
+}
+
+#[test]
+#[ignore = "installs TensorFlow"]
+fn tensorflow_models() {
+    let cases = python::cases(&TENSORFLOW).unwrap();
+    assert_eq!(train("TensorFlow models", &cases, &Expected { found: 3, passed: 3 }), Ok(()));
 }
 
 const SAMPLES: Script = Script { name: "pytorch_samples", requirements: "requirements-torch.txt" };
