@@ -51,7 +51,7 @@ pub fn unsupported(error: &str) -> Outcome {
     } else if let Some(kind) = error.split("element type ").nth(1).and_then(|t| t.split(['(', ')']).nth(1)) {
         format!("element type: {kind}")
     } else if has(&["expected an opset from"]) {
-        "opset before 13".into()
+        "opset before 11".into()
     } else if has(&["no form in opset 18", "form of opset", "not supported", "expected 4 dimensions"]) {
         let what = error.rsplit("): ").next().unwrap_or(error).lines().next().unwrap_or_default();
         let what = what.split([';', ',']).next().unwrap_or_default();

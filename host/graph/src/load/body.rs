@@ -22,6 +22,20 @@ pub(super) enum Item {
     Sequence(Arc<[ValueId]>),
 }
 
+/// How an operator of control flow is read.
+type Control<'a> = fn(&mut Import<'a>, Flat) -> Step<Vec<Item>>;
+
+/// The operators of control flow.
+pub(super) fn control<'a>(node: &proto::NodeProto) -> Option<Control<'a>> {
+    match (node.domain.as_str(), node.op_type.as_str()) {
+        ("" | "ai.onnx", "If") => Some(Import::branch),
+        ("" | "ai.onnx", "Loop") => Some(Import::repeat),
+        ("" | "ai.onnx", "Scan") => Some(Import::scan),
+        ("" | "ai.onnx", "SequenceMap") => Some(Import::map),
+        _ => None,
+    }
+}
+
 /// A graph in an attribute, ready to be read.
 pub(super) struct Body {
     /// Name of the attribute.

@@ -81,7 +81,7 @@ impl Import<'_> {
     fn undecided(&self, condition: ValueId, found: &str) -> String {
         format!(
             "its condition `{}` is not known before the model runs; then both results must have one type and shape, found {found}\n\
-             hint: export the model with fixed sizes, or without control flow",
+             hint: fix the sizes that it depends on, or export the model without control flow",
             self.graph.value(condition).name
         )
     }

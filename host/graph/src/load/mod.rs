@@ -23,7 +23,7 @@ pub use facts::FileFacts;
 use function::Flat;
 use sequence::{Call, Given, Sequences};
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     path::Path,
     sync::Arc,
 };
@@ -39,31 +39,50 @@ const SIZE_LIMIT: i64 = 1 << 40;
 const FILE_LIMIT: u64 = i32::MAX as u64;
 
 impl Graph {
-    /// Reads an ONNX model of opset 13 or later and brings it to opset 18.
+    /// Reads an ONNX model of opset 11 or later and brings it to opset 18.
     ///
     /// External data are read from the folder of the file and nowhere else.
     ///
     /// # Errors
     /// Every error names the file, and the node, port or tensor that it is about.
     pub fn load(path: impl AsRef<Path>) -> Result<Graph> {
+        Self::load_sized(path, &BTreeMap::new())
+    }
+
+    /// Reads a model whose inputs have other sizes than symbols, by the symbols' names. Unlike
+    /// [`with_sizes`](Self::with_sizes) it does so before control flow is resolved, which may depend on them.
+    ///
+    /// # Errors
+    /// As of [`load`](Self::load), and when no input has a symbol of such a name.
+    pub fn load_sized(path: impl AsRef<Path>, sizes: &BTreeMap<String, i64>) -> Result<Graph> {
         let path = path.as_ref();
         let model = facts::decode(path)?;
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        Self::from_message(model, path, Some(folder))
+        Self::from_message(model, path, Some(folder), sizes)
     }
 
     /// Reads an ONNX model from memory; `path` stands in errors, `folder` is where external data
     /// are looked for (none: a model that has some is refused).
     pub fn from_bytes(bytes: &[u8], path: &Path, folder: Option<&Path>) -> Result<Graph> {
-        Self::from_message(facts::message(bytes, path)?, path, folder)
+        Self::from_message(facts::message(bytes, path)?, path, folder, &BTreeMap::new())
     }
 
-    fn from_message(model: proto::ModelProto, path: &Path, folder: Option<&Path>) -> Result<Graph> {
-        read(model, path, folder).map_err(|message| GraphError::File { path: path.into(), message })
+    fn from_message(
+        model: proto::ModelProto,
+        path: &Path,
+        folder: Option<&Path>,
+        sizes: &BTreeMap<String, i64>,
+    ) -> Result<Graph> {
+        read(model, path, folder, sizes).map_err(|message| GraphError::File { path: path.into(), message })
     }
 }
 
-fn read(mut model: proto::ModelProto, path: &Path, folder: Option<&Path>) -> Step<Graph> {
+fn read(
+    mut model: proto::ModelProto,
+    path: &Path,
+    folder: Option<&Path>,
+    sizes: &BTreeMap<String, i64>,
+) -> Step<Graph> {
     let Some(mut source) = model.graph.take() else {
         return Err(format!(
             "expected an ONNX model, found a message without a graph (IR version {})",
@@ -95,8 +114,12 @@ fn read(mut model: proto::ModelProto, path: &Path, folder: Option<&Path>) -> Ste
     };
     let initializers = std::mem::take(&mut source.initializer);
     let known: HashSet<&str> = initializers.iter().map(|t| t.name.as_str()).collect();
+    let mut unknown: Vec<&String> = sizes.keys().collect();
     for port in source.input.iter().filter(|p| !known.contains(p.name.as_str())) {
-        import.input(port)?;
+        import.input(port, sizes, &mut unknown)?;
+    }
+    if let Some(name) = unknown.first() {
+        return Err(format!("no input has a dimension `{name}`"));
     }
     for tensor in initializers {
         import.initializer(tensor)?;
@@ -198,8 +221,18 @@ struct Import<'a> {
 }
 
 impl Import<'_> {
-    fn input(&mut self, port: &proto::ValueInfoProto) -> Step<()> {
-        let (dtype, shape) = tensor_type(port)?;
+    fn input(
+        &mut self,
+        port: &proto::ValueInfoProto,
+        sizes: &BTreeMap<String, i64>,
+        unknown: &mut Vec<&String>,
+    ) -> Step<()> {
+        let (dtype, mut shape) = tensor_type(port)?;
+        for dim in shape.iter_mut().flatten() {
+            let symbols = dim.symbols();
+            unknown.retain(|name| !symbols.iter().any(|s| **s == name[..]));
+            *dim = dim.substitute(sizes);
+        }
         let id = self.graph.input(&port.name, dtype, shape).map_err(|e| e.to_string())?;
         self.values.insert(port.name.clone(), id);
         Ok(())
@@ -218,7 +251,7 @@ impl Import<'_> {
 
     fn node(&mut self, flat: Flat) -> Step<()> {
         let label = flat.label();
-        if let Some(read) = control(&flat.node) {
+        if let Some(read) = body::control(&flat.node) {
             let names = flat.node.output.clone();
             let given = read(self, flat).and_then(|given| self.give(&names, given));
             return given.map_err(|e| format!("{label}: {e}"));
@@ -331,19 +364,6 @@ impl Import<'_> {
             T::Undefined => return Err("expected a type, found none".into()),
             other => return Err(format!("attributes of type {} are not supported", other.as_str_name())),
         })
-    }
-}
-
-/// How an operator of control flow is read.
-type Control<'a> = fn(&mut Import<'a>, Flat) -> Step<Vec<body::Item>>;
-
-fn control<'a>(node: &proto::NodeProto) -> Option<Control<'a>> {
-    match (node.domain.as_str(), node.op_type.as_str()) {
-        ("" | "ai.onnx", "If") => Some(Import::branch),
-        ("" | "ai.onnx", "Loop") => Some(Import::repeat),
-        ("" | "ai.onnx", "Scan") => Some(Import::scan),
-        ("" | "ai.onnx", "SequenceMap") => Some(Import::map),
-        _ => None,
     }
 }
 

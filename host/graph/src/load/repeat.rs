@@ -241,7 +241,8 @@ impl Import<'_> {
     }
 }
 
-const EXPORT: &str = "hint: export the model with fixed sizes, or with the loop traced and so unrolled";
+const EXPORT: &str =
+    "hint: fix the sizes that it depends on, or export the model with the loop traced and so unrolled";
 
 fn tensor(item: Item, expected: &str) -> Step<ValueId> {
     match item {

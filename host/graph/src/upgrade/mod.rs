@@ -4,6 +4,7 @@
 //! operator without a row means the same in its opset and in 18.
 
 mod attention;
+mod older;
 mod position;
 mod rules;
 mod training;
@@ -12,7 +13,7 @@ use crate::{Attrs, AttrsExt, Graph, GraphError, Result, ValueId};
 use std::ops::RangeInclusive;
 
 /// The opsets that are understood.
-const OPSETS: RangeInclusive<i64> = 13..=28;
+const OPSETS: RangeInclusive<i64> = 11..=28;
 
 /// A node as the file has it.
 pub(crate) struct Form {
@@ -32,49 +33,57 @@ type Rule = fn(&mut Graph, Form) -> Outputs;
 /// Operator, opsets of the file, rule. The first row that holds is taken.
 type Row = (&'static str, RangeInclusive<i64>, Rule);
 
-const ALL: RangeInclusive<i64> = 13..=i64::MAX;
+const ALL: RangeInclusive<i64> = 11..=i64::MAX;
 
 /// The rows, by operator. Changes are those of the ONNX operator changelog up to opset 28.
 const ROWS: &[Row] = &[
     ("AffineGrid", 20..=i64::MAX, position::affine_grid),
     ("Attention", 23..=i64::MAX, attention::attention),
     ("AveragePool", 19..=i64::MAX, rules::average_pool),
-    ("BatchNormalization", 13..=13, rules::batch_normalization),
+    ("BatchNormalization", 11..=13, rules::batch_normalization),
     ("Cast", 19..=i64::MAX, rules::cast),
     ("CastLike", 15..=i64::MAX, rules::cast_like),
     ("CumProd", 26..=i64::MAX, position::cumulative_product),
     ("DFT", 20..=i64::MAX, rules::dft),
     ("DequantizeLinear", 19..=i64::MAX, rules::quantize),
+    ("Dropout", 11..=11, older::dropout),
     ("Dropout", ALL, rules::dropout),
     ("Gelu", 20..=i64::MAX, rules::gelu),
     ("GridSample", 20..=i64::MAX, rules::grid_sample),
     ("GroupNormalization", 18..=20, rules::group_normalization),
     ("GroupNormalization", 21..=i64::MAX, rules::group_normalization_by_channel),
     ("Identity", ALL, rules::identity),
+    ("Hardmax", 11..=12, older::softmax),
     ("IsInf", 20..=i64::MAX, rules::is_inf),
+    ("LogSoftmax", 11..=12, older::softmax),
     ("Mod", 28..=i64::MAX, rules::modulo),
     ("Pad", 19..=i64::MAX, rules::pad),
     ("QLinearMatMul", 21..=i64::MAX, rules::quantized_product),
     ("QuantizeLinear", 19..=i64::MAX, rules::quantize),
     ("RMSNormalization", 23..=i64::MAX, rules::rms_normalization),
     ("Range", 27..=i64::MAX, rules::range),
-    ("ReduceL1", 13..=17, rules::reduce),
-    ("ReduceL2", 13..=17, rules::reduce),
-    ("ReduceLogSum", 13..=17, rules::reduce),
-    ("ReduceLogSumExp", 13..=17, rules::reduce),
-    ("ReduceMax", 13..=17, rules::reduce),
+    ("ReduceL1", 11..=17, rules::reduce),
+    ("ReduceL2", 11..=17, rules::reduce),
+    ("ReduceLogSum", 11..=17, rules::reduce),
+    ("ReduceLogSumExp", 11..=17, rules::reduce),
+    ("ReduceMax", 11..=17, rules::reduce),
     ("ReduceMax", 20..=i64::MAX, rules::reduce_bool),
-    ("ReduceMean", 13..=17, rules::reduce),
-    ("ReduceMin", 13..=17, rules::reduce),
+    ("ReduceMean", 11..=17, rules::reduce),
+    ("ReduceMin", 11..=17, rules::reduce),
     ("ReduceMin", 20..=i64::MAX, rules::reduce_bool),
-    ("ReduceProd", 13..=17, rules::reduce),
-    ("ReduceSumSquare", 13..=17, rules::reduce),
+    ("ReduceProd", 11..=17, rules::reduce),
+    ("ReduceSum", 11..=12, rules::reduce),
+    ("ReduceSumSquare", 11..=17, rules::reduce),
     ("Resize", ALL, rules::resize),
-    ("RoiAlign", 13..=15, rules::roi_align),
+    ("RoiAlign", 11..=15, rules::roi_align),
     ("RotaryEmbedding", 23..=i64::MAX, position::rotary_embedding),
+    ("Softmax", 11..=12, older::softmax),
     ("SpaceToDepth", 28..=i64::MAX, rules::space_to_depth),
+    ("Split", 11..=12, older::split),
     ("Split", ALL, rules::split),
+    ("Squeeze", 11..=12, older::axes),
     ("Swish", 24..=i64::MAX, rules::swish),
+    ("Unsqueeze", 11..=12, older::axes),
 ];
 
 /// Operators of opset 18 that graphs here cannot hold: optionals and text.

@@ -199,11 +199,12 @@ pub(super) fn range(graph: &mut Graph, mut form: Form) -> Outputs {
     keep(graph, form)
 }
 
-/// An empty tensor stood for an absent one before opset 18; one mode is newer.
+/// An empty tensor stood for an absent one before opset 18; one mode is newer, one older than opset 13.
 pub(super) fn resize(graph: &mut Graph, mut form: Form) -> Outputs {
     let mode = form.attrs.text("coordinate_transformation_mode", "half_pixel");
-    if mode == "half_pixel_symmetric" {
-        return Err(fail(graph, &form, "the mode `half_pixel_symmetric` has no form in opset 18"));
+    if matches!(mode, "half_pixel_symmetric" | "tf_half_pixel_for_nn") {
+        let message = format!("the mode `{mode}` has no form in opset 18");
+        return Err(fail(graph, &form, message));
     }
     for input in form.inputs.iter_mut().skip(1) {
         let empty = |v: &mut ValueId| graph.value(*v).shape.as_deref().is_some_and(|s| s == [Dim::Known(0)]);

@@ -49,7 +49,7 @@ fn axes_of_reductions_become_inputs() {
         "ReduceLogSumExp",
         "ReduceSumSquare",
     ];
-    for opset in 13..=17 {
+    for opset in 11..=17 {
         for op in reductions {
             let attrs = vec![("axes", Attr::Ints(vec![1, -1])), ("keepdims", Attr::Int(0))];
             let g = load(&one(opset, op, vec![port("x", &["B", "3", "T"])], attrs)).unwrap();
@@ -64,6 +64,41 @@ fn axes_of_reductions_become_inputs() {
     let g =
         load(&one(18, "ReduceMean", vec![port("x", &["B", "3"]), port("i64:axes", &["1"])], vec![])).unwrap();
     assert_eq!(ops(&g), ["ReduceMean"]);
+}
+
+#[test]
+fn forms_before_opset_13_become_the_later_ones() {
+    let ints = |name: &'static str, v: &[i64]| vec![(name, Attr::Ints(v.into()))];
+    let x = || vec![port("x", &["2", "3", "4"])];
+    for opset in [11, 12] {
+        for (op, inputs, attrs, expected) in [
+            ("Squeeze", vec![port("x", &["1", "3"])], ints("axes", &[0]), "f32[3]"),
+            ("Unsqueeze", x(), ints("axes", &[0, -1]), "f32[1, 2, 3, 4, 1]"),
+            ("ReduceSum", x(), ints("axes", &[1]), "f32[2, 1, 4]"),
+            ("ReduceMean", x(), ints("axes", &[1]), "f32[2, 1, 4]"),
+            ("Split", x(), [ints("split", &[1, 2]), vec![("axis", Attr::Int(1))]].concat(), "f32[2, 1, 4]"),
+            ("Softmax", x(), vec![], "f32[2, 3, 4]"),
+        ] {
+            let mut m = one(opset, op, inputs, attrs);
+            if op == "Split" {
+                m.graph.as_mut().unwrap().node[0].output.push("z".into());
+            }
+            let g = load(&m).unwrap();
+            assert_eq!(y(&g), expected, "{op} of opset {opset}");
+            assert!(g.nodes().all(|(_, n)| !n.attrs.contains_key("axes") && !n.attrs.contains_key("split")));
+        }
+        // All axes from the second on at once, unless that is the last.
+        let g = load(&one(opset, "LogSoftmax", x(), vec![])).unwrap();
+        assert_eq!(ops(&g), ["Flatten", "LogSoftmax", "Reshape"]);
+        let g = load(&one(opset, "Softmax", x(), vec![("axis", Attr::Int(2))])).unwrap();
+        assert_eq!(ops(&g), ["Softmax"]);
+    }
+    let g = load(&one(11, "Dropout", x(), vec![("ratio", Attr::Float(0.25))])).unwrap();
+    let (_, n) = g.nodes().next().unwrap();
+    assert_eq!(g.value(n.inputs[1].unwrap()).tensor().unwrap().as_scalar(), Some(0.25));
+    let mode = vec![("coordinate_transformation_mode", Attr::Text("tf_half_pixel_for_nn".into()))];
+    refused(&one(11, "Resize", x(), mode), &["the_Resize", "tf_half_pixel_for_nn"]);
+    refused(&one(12, "Squeeze", x(), vec![("axes", Attr::Int(0))]), &["the_Squeeze", "`axes`"]);
 }
 
 #[test]
@@ -179,6 +214,81 @@ fn attention_is_composed() {
         &one(23, "Attention", vec![flat("q"), flat("k"), flat("v")], vec![]),
         &["the_Attention", "heads"],
     );
+}
+
+/// Values of the outputs, by name.
+fn outputs(g: &Graph) -> Vec<String> {
+    g.outputs().iter().map(|(_, v)| g.value(*v).describe()).collect()
+}
+
+#[test]
+fn attention_keeps_a_cache_inside_or_beside_it() {
+    let ports = |names: &[&str], length: &str| -> Vec<proto::ValueInfoProto> {
+        names.iter().map(|n| port(n, &["B", "2", length, "8"])).collect()
+    };
+    let with = |inputs: Vec<proto::ValueInfoProto>, names: &[&str], attrs: Vec<proto::AttributeProto>| {
+        let mut m = model(24, inputs, vec![node("Attention", names, &["y", "k2", "v2", "qk"], attrs)]);
+        m.graph.as_mut().unwrap().output.extend(["k2", "v2", "qk"].map(|name| port(name, &[])));
+        m
+    };
+    let causal = || vec![attr("is_causal", Attr::Int(1))];
+    let inside = [ports(&["q", "k", "v"], "3"), ports(&["pk", "pv"], "P")].concat();
+    let g = load(&with(inside.clone(), &["q", "k", "v", "", "pk", "pv"], causal())).unwrap();
+    let grown = "f32[B, 2, P + 3, 8]";
+    assert_eq!(outputs(&g), ["f32[B, 2, 3, 8]", grown, grown, "f32[B, 2, 3, P + 3]"]);
+    refused(&with(inside, &["q", "k", "v", "", "pk"], causal()), &["the_Attention", "found one of them"]);
+    let mut beside = [ports(&["q"], "3"), ports(&["k", "v"], "10")].concat();
+    beside.push(port("i64:n", &["B"]));
+    beside.push(port("bool:mask", &["3", "7"]));
+    let windows = vec![
+        attr("left_window_size", Attr::Int(2)),
+        attr("qk_matmul_output_mode", Attr::Int(3)),
+        attr("softmax_precision", Attr::Int(11)),
+    ];
+    let g = load(&with(beside, &["q", "k", "v", "mask", "", "", "n"], windows)).unwrap();
+    assert_eq!(outputs(&g)[3], "f32[B, 2, 3, 10]");
+    // A mask that is too short hides the rest, and the softmax has the precision that is asked for.
+    assert!(ops(&g).contains(&"Pad"), "{}", g.describe());
+    assert!(
+        g.nodes()
+            .any(|(_, n)| n.op == "Softmax" && g.value(n.outputs[0].unwrap()).describe().starts_with("f64"))
+    );
+    let mode = vec![attr("qk_matmul_output_mode", Attr::Int(4))];
+    refused(&with(ports(&["q", "k", "v"], "3"), &["q", "k", "v"], mode), &["the_Attention", "found 4"]);
+}
+
+#[test]
+fn positions_are_composed() {
+    let cache = |n: &str| port(n, &["9", "2"]);
+    let attrs =
+        |interleaved| vec![("interleaved", Attr::Int(interleaved)), ("rotary_embedding_dim", Attr::Int(4))];
+    for interleaved in [0, 1] {
+        let inputs =
+            vec![port("x", &["B", "2", "T", "6"]), cache("c"), cache("s"), port("i64:at", &["B", "T"])];
+        let g = load(&one(23, "RotaryEmbedding", inputs, attrs(interleaved))).unwrap();
+        assert_eq!(y(&g), "f32[B, 2, T, 6]");
+    }
+    let flat = vec![port("x", &["B", "T", "8"]), port("c", &["B", "T", "2"]), port("s", &["B", "T", "2"])];
+    let g = load(&one(23, "RotaryEmbedding", flat.clone(), vec![("num_heads", Attr::Int(2))])).unwrap();
+    assert_eq!(y(&g), "f32[B, T, 8]");
+    refused(&one(23, "RotaryEmbedding", flat, vec![]), &["the_RotaryEmbedding", "`num_heads`"]);
+
+    let literal = |name: &str, v: &[i64]| {
+        node("Constant", &[], &[name], vec![attr("value_ints", Attr::Ints(v.into()))])
+    };
+    let product = |size: &str| {
+        let product = node("CumProd", &["x", "axis"], &["y"], vec![attr("reverse", Attr::Int(1))]);
+        model(26, vec![port("x", &["B", size])], vec![literal("axis", &[-1]), product])
+    };
+    let g = load(&product("5")).unwrap();
+    // 1, 2 and 4 places at a time.
+    assert_eq!((y(&g).as_str(), ops(&g).iter().filter(|op| **op == "Mul").count()), ("f32[B, 5]", 3));
+    refused(&product("T"), &["the_CumProd", "known size of axis -1"]);
+
+    let grid = node("AffineGrid", &["theta", "size"], &["y"], vec![]);
+    let size = literal("size", &[2, 3, 4, 5]);
+    let g = load(&model(20, vec![port("theta", &["2", "2", "3"])], vec![size, grid])).unwrap();
+    assert!(y(&g).ends_with("4, 5, 2]"), "{}", g.describe());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::error::{CliError, Result, suggestion};
 use ekphrasis_graph::Graph;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 /// Sizes by symbol.
 pub struct Dimensions {
@@ -13,6 +13,30 @@ pub struct Dimensions {
 }
 
 impl Dimensions {
+    /// Reads a model with sizes by `NAME=SIZE` settings, as [`read`](Self::read) does. They are set when the
+    /// file is read: control flow and gradient rules may depend on them.
+    pub fn load(path: &Path, settings: &[String]) -> Result<(Graph, Self)> {
+        let symbolic = Graph::load(path).map_err(CliError::from);
+        if settings.is_empty() {
+            let graph = symbolic?;
+            let dimensions = Self::read(&graph, &[])?;
+            return Ok((graph, dimensions));
+        }
+        // What cannot be read without sizes still tells which names are wrong.
+        let given = settings.iter().map(|s| setting(s)).collect::<Result<BTreeMap<_, _>>>()?;
+        let known = symbolic.map(|graph| Self::read(&graph, settings)).ok().transpose()?;
+        let graph = Graph::load_sized(path, &given)?;
+        let dimensions = match known {
+            Some(known) => known,
+            None => {
+                let mut rest = Self::read(&graph, &[])?;
+                rest.sizes.extend(given);
+                rest
+            }
+        };
+        Ok((graph, dimensions))
+    }
+
     /// Reads `NAME=SIZE` settings. A symbol without one is 1 where it counts the rows of inputs (their
     /// first dimension) alone, and 32 elsewhere.
     pub fn read(graph: &Graph, settings: &[String]) -> Result<Self> {
@@ -27,21 +51,17 @@ impl Dimensions {
         }
         let mut sizes = known.clone();
         let mut assumed: Vec<String> = known.keys().cloned().collect();
-        for setting in settings {
-            let wrong = |message: String| CliError::Usage(format!("--set {setting}: {message}"));
-            let (name, size) =
-                setting.split_once('=').ok_or_else(|| wrong("expected NAME=SIZE, as --set B=64".into()))?;
-            let size = size.parse::<i64>().ok().filter(|n| (1..=i64::from(i32::MAX)).contains(n));
-            let size = size.ok_or_else(|| wrong("expected a size from 1 to 2147483647".into()))?;
-            if !known.contains_key(name) {
+        for text in settings {
+            let (name, size) = setting(text)?;
+            if !known.contains_key(&name) {
                 let hint = match known.is_empty() {
                     true => "hint: all sizes of its inputs are fixed".into(),
-                    false => suggestion(name, known.keys().map(String::as_str)),
+                    false => suggestion(&name, known.keys().map(String::as_str)),
                 };
-                return Err(wrong(format!("no input has a dimension `{name}`\n{hint}")));
+                return Err(wrong(text, &format!("no input has a dimension `{name}`\n{hint}")));
             }
-            sizes.insert(name.into(), size);
-            assumed.retain(|other| other != name);
+            assumed.retain(|other| *other != name);
+            sizes.insert(name, size);
         }
         Ok(Self { sizes, assumed })
     }
@@ -66,6 +86,18 @@ impl Dimensions {
         };
         self.sizes.iter().map(one).collect::<Vec<_>>().join(", ")
     }
+}
+
+fn wrong(setting: &str, message: &str) -> CliError {
+    CliError::Usage(format!("--set {setting}: {message}"))
+}
+
+/// A name and a size.
+fn setting(text: &str) -> Result<(String, i64)> {
+    let (name, size) =
+        text.split_once('=').ok_or_else(|| wrong(text, "expected NAME=SIZE, as --set B=64"))?;
+    let size = size.parse::<i64>().ok().filter(|n| (1..=i64::from(i32::MAX)).contains(n));
+    Ok((name.into(), size.ok_or_else(|| wrong(text, "expected a size from 1 to 2147483647"))?))
 }
 
 #[cfg(test)]

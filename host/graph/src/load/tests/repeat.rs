@@ -51,6 +51,12 @@ fn a_count_may_come_from_a_shape() {
     assert_eq!(ops(&load(&m).unwrap()), ["Add", "Tanh"].repeat(2));
     graph_of(&mut m).input[0] = port("x", &["T"]);
     refused(&m, &["the_Loop", "`n`", "not known", "hint"]);
+    // A size may be set before the loop is unrolled.
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), m.encode_to_vec()).unwrap();
+    let sized = |name: &str| Graph::load_sized(file.path(), &[(name.to_owned(), 2)].into());
+    assert_eq!(ops(&sized("T").unwrap()), ["Add", "Tanh"].repeat(2));
+    assert!(sized("S").unwrap_err().to_string().contains("no input has a dimension `S`"));
 }
 
 /// Counts to five, whatever the count says, and stacks the numbers.
@@ -79,6 +85,31 @@ fn a_condition_that_is_known_ends_a_loop() {
         assert_eq!(y(&g), "f32[5, 2]");
         assert_eq!(ops(&g).iter().filter(|op| **op == "Concat").count(), 1);
     }
+}
+
+/// As TensorFlow's exporter counts: in 32 bits, compared as floats with an initializer.
+#[test]
+fn a_condition_may_compare_floats() {
+    let nodes = vec![
+        node("Cast", &["next"], &["reached"], vec![attr("to", Attr::Int(1))]),
+        node("Less", &["reached", "limit"], &["less"], vec![]),
+        node("And", &["less", "less"], &["again"], vec![]),
+        node("Add", &["k", "one"], &["next"], vec![]),
+        node("Neg", &["x"], &["scan"], vec![]),
+    ];
+    let counting = body(&["i", "cond", "k"], nodes, &["again", "next", "scan"]);
+    let narrow = |name: &str, v: i32| {
+        let value = attr("value", Attr::Tensor(Tensor::scalar_i32(v)));
+        proto::NodeProto { name: format!("literal_{name}"), ..node("Constant", &[], &[name], vec![value]) }
+    };
+    let outer = vec![
+        narrow("one", 1),
+        narrow("zero", 0),
+        node("Loop", &["", "", "zero"], &["last", "y"], vec![counting]),
+    ];
+    let mut m = model(18, vec![port("x", &["2"])], outer);
+    graph_of(&mut m).initializer = vec![floats("limit", &[], &[4.0])];
+    assert_eq!(y(&load(&m).unwrap()), "f32[4, 2]");
 }
 
 #[test]
