@@ -16,8 +16,7 @@ mod sequence;
 mod tensor;
 
 use crate::{
-    Attr, Attrs, AttrsExt, DType, Dim, Graph, GraphError, Origin, Result, Shape, Tensor, ValueId, infer,
-    proto, upgrade,
+    Attr, Attrs, DType, Dim, Graph, GraphError, Origin, Result, Shape, ValueId, infer, proto, upgrade,
 };
 pub use facts::FileFacts;
 use function::Flat;
@@ -27,13 +26,16 @@ use std::{
     path::Path,
     sync::Arc,
 };
-use tensor::External;
+use tensor::{External, literal};
 
 /// What a step of reading says when it fails; the file is added outside.
 type Step<T> = Result<T, String>;
 
 /// No dimension that fits into a memory is larger; arithmetic on sizes stays exact below it.
 const SIZE_LIMIT: i64 = 1 << 40;
+
+/// Literals that say sizes, scales or pads of a picture hold no more numbers.
+const SMALL: usize = 8;
 
 /// The largest protobuf message.
 const FILE_LIMIT: u64 = i32::MAX as u64;
@@ -111,6 +113,7 @@ fn read(
         calls: 0,
         left: function::NODES,
         copies: FILE_LIMIT,
+        weights_are_literals: source.initializer.is_empty(),
     };
     let initializers = std::mem::take(&mut source.initializer);
     let known: HashSet<&str> = initializers.iter().map(|t| t.name.as_str()).collect();
@@ -218,6 +221,8 @@ struct Import<'a> {
     left: usize,
     /// Bytes of the file that loops may still copy.
     copies: u64,
+    /// Whether the file keeps its weights in `Constant` nodes, as PaddlePaddle's exporter does.
+    weights_are_literals: bool,
 }
 
 impl Import<'_> {
@@ -270,7 +275,16 @@ impl Import<'_> {
         let ids = match (domain, node.op_type.as_str()) {
             ("", "Constant") => {
                 let tensor = literal(&attrs).map_err(|e| format!("{label}: {e}"))?;
-                vec![Some(self.graph.constant(tensor))]
+                let weight = self.weights_are_literals
+                    && self.depth == 0
+                    && tensor.dtype().is_float()
+                    && tensor.len() > SMALL;
+                match node.output.first().filter(|_| weight) {
+                    Some(name) => {
+                        vec![Some(self.graph.initializer(name, Arc::new(tensor)).map_err(|e| e.to_string())?)]
+                    }
+                    None => vec![Some(self.graph.constant(tensor))],
+                }
             }
             ("", op) => upgrade::add(
                 &mut self.graph,
@@ -365,25 +379,6 @@ impl Import<'_> {
             other => return Err(format!("attributes of type {} are not supported", other.as_str_name())),
         })
     }
-}
-
-/// The tensor of a `Constant` node.
-fn literal(attrs: &Attrs) -> Step<Tensor> {
-    let tensor = match attrs.iter().next() {
-        Some((_, Attr::Tensor(t))) => Ok(t.clone()),
-        Some((name, Attr::Float(v))) if name == "value_float" => Ok(Tensor::scalar_f32(*v)),
-        Some((name, Attr::Int(_))) if name == "value_int" => {
-            Ok(Tensor::scalar_i64(attrs.int("value_int", 0)))
-        }
-        Some((name, Attr::Floats(v))) if name == "value_floats" => Tensor::from_f32(&[v.len()], v),
-        Some((name, Attr::Ints(v))) if name == "value_ints" => Tensor::from_i64(&[v.len()], v),
-        Some((name, _)) => return Err(format!("a constant by `{name}` is not supported")),
-        None => return Err("expected a value, found no attribute".into()),
-    };
-    if attrs.len() != 1 {
-        return Err(format!("expected one attribute, found {}", attrs.len()));
-    }
-    tensor.map_err(|e| e.to_string())
 }
 
 #[cfg(test)]

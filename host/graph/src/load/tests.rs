@@ -7,7 +7,7 @@ mod repeat;
 mod sequence;
 
 use super::*;
-use crate::Node;
+use crate::{AttrsExt, Node, Tensor};
 use prost::Message;
 
 /// A node of the default domain.
@@ -201,6 +201,23 @@ fn constants_stay_literals_and_no_parameters() {
         &model(18, vec![], vec![node("Constant", &[], &["y"], vec![text])]),
         &["the_Constant", "value_string"],
     );
+}
+
+#[test]
+fn literals_of_a_file_without_initializers_are_its_parameters() {
+    let value = |n: usize| attr("value", Attr::Tensor(Tensor::from_f32(&[n], &vec![0.5; n]).unwrap()));
+    let build = |n: usize| {
+        let w = node("Constant", &[], &["w"], vec![value(n)]);
+        model(18, vec![port("x", &["1"])], vec![w, node("Mul", &["x", "w"], &["y"], vec![])])
+    };
+    let names = |m: &proto::ModelProto| -> Vec<String> {
+        load(m).unwrap().initializers().keys().map(|name| (*name).to_owned()).collect()
+    };
+    assert_eq!(names(&build(9)), ["w"]);
+    assert_eq!(names(&build(8)).len(), 0);
+    let mut m = build(9);
+    graph_of(&mut m).initializer = vec![floats("b", &[1], &[1.0])];
+    assert_eq!(names(&m), ["b"]);
 }
 
 #[test]

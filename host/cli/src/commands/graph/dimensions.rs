@@ -120,4 +120,24 @@ mod tests {
             assert!(set(&[bad]).unwrap_err().starts_with(&format!("--set {bad}: expected")), "{bad}");
         }
     }
+
+    #[test]
+    fn sizes_are_set_before_loops_are_unrolled() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../graph/tests/models/loop.onnx");
+        let load = |settings: &[&str]| {
+            let settings: Vec<String> = settings.iter().map(|s| (*s).into()).collect();
+            let loaded = Dimensions::load(&file, &settings);
+            loaded.map(|(g, d)| (g.nodes().filter(|(_, n)| n.op == "Tanh").count(), d.describe()))
+        };
+        assert_eq!(load(&["T=3"]).unwrap(), (3, "B = 1 (assumed), T = 3".into()));
+        for (settings, expected) in [
+            (vec![], "is not known before the model runs"),
+            (vec!["B=2"], "is not known before the model runs"),
+            (vec!["T=3", "S=2"], "no input has a dimension `S`"),
+            (vec!["T=x"], "expected a size"),
+        ] {
+            let message = load(&settings).unwrap_err().to_string();
+            assert!(message.contains(expected), "{settings:?}: {message}");
+        }
+    }
 }

@@ -175,6 +175,7 @@ fn a_scan_walks_along_its_axes() {
     assert_eq!(split.outputs[2], squeeze.inputs[0]);
     refused(&scan(vec![], &["T", "B"]), &["the_Scan", "T (axis 0 of `x`)", "hint"]);
     refused(&scan(vec![ints("scan_input_axes", 2)], &["3", "B"]), &["the_Scan", "axis"]);
+    refused(&scan(vec![], &["1000001", "B"]), &["the_Scan", "at most 1000000 elements"]);
     let mut m = scan(vec![], &["3", "B"]);
     graph_of(&mut m).node[0].attribute[1] = attr("num_scan_inputs", Attr::Int(3));
     refused(&m, &["the_Scan", "num_scan_inputs"]);
