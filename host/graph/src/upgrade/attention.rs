@@ -1,6 +1,6 @@
 //! `Attention` (opset 23) by its definition: softmax(scale * Q K^T + mask) V.
 
-use super::{Form, Outputs, fail, need};
+use super::{Form, Outputs, fail, need, size};
 use crate::{Attr, AttrsExt, DType, Dim, Graph, Result, Tensor, ValueId};
 
 /// Inputs of 3 or 4 dimensions, query heads that share key heads, masks, a soft cap, windows, past keys
@@ -173,21 +173,14 @@ fn visible(graph: &mut Graph, form: &Form, scores: ValueId) -> Result<Option<Val
         }
         None => None,
     };
-    let shape = graph.shape_of(scores)?;
-    let mut size = |of: ValueId, axis: i64| {
-        let at = graph.constant(Tensor::scalar_i64(axis));
-        graph.gather(of, at, 0)
-    };
-    let (queries, all) = (size(shape, -2)?, size(shape, -1)?);
+    let (queries, all) = (size(graph, scores, -2)?, size(graph, scores, -1)?);
     let (zero, one) = (graph.constant(Tensor::scalar_i64(0)), graph.constant(Tensor::scalar_i64(1)));
     let key = graph.op("Range", &[zero, all, one], &[])?;
     let query = graph.op("Range", &[zero, queries, one], &[])?;
     let mut position = graph.unsqueeze(query, &[1])?;
     // Positions count from the first key.
     if let Some(past) = input(4) {
-        let shape = graph.shape_of(past)?;
-        let at = graph.constant(Tensor::scalar_i64(2));
-        let past = graph.gather(shape, at, 0)?;
+        let past = size(graph, past, 2)?;
         position = graph.add(position, past)?;
     } else if let Some(keys) = keys {
         let past = graph.sub(keys, queries)?;

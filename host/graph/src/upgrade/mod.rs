@@ -9,7 +9,7 @@ mod position;
 mod rules;
 mod training;
 
-use crate::{Attrs, AttrsExt, Graph, GraphError, Result, ValueId};
+use crate::{Attrs, AttrsExt, Graph, GraphError, Result, Tensor, ValueId};
 use std::ops::RangeInclusive;
 
 /// The opsets that are understood.
@@ -83,6 +83,7 @@ const ROWS: &[Row] = &[
     ("Split", ALL, rules::split),
     ("Squeeze", 11..=12, older::axes),
     ("Swish", 24..=i64::MAX, rules::swish),
+    ("TensorScatter", 24..=i64::MAX, position::tensor_scatter),
     ("Unsqueeze", 11..=12, older::axes),
 ];
 
@@ -329,6 +330,18 @@ fn need(graph: &Graph, form: &Form, i: usize) -> Result<ValueId> {
     found.ok_or_else(|| {
         fail(graph, form, format!("expected an input {i}, found {} inputs", form.inputs.len()))
     })
+}
+
+/// One element of a list, as a scalar.
+fn element(graph: &mut Graph, list: ValueId, at: i64) -> Result<ValueId> {
+    let at = graph.constant(Tensor::scalar_i64(at));
+    graph.gather(list, at, 0)
+}
+
+/// The size of a dimension, as a scalar.
+fn size(graph: &mut Graph, x: ValueId, axis: i64) -> Result<ValueId> {
+    let shape = graph.shape_of(x)?;
+    element(graph, shape, axis)
 }
 
 /// Refuses a node that wants an output that its rule does not give.

@@ -1,6 +1,6 @@
 //! Operators about positions that came after opset 18, by their definitions.
 
-use super::{Form, Outputs, fail, need};
+use super::{Form, Outputs, element, fail, need, size};
 use crate::{Attr, AttrsExt, Graph, Result, Tensor, ValueId};
 
 /// `RotaryEmbedding` (opset 23; Su et al. 2021): pairs of features are turned by angles that grow with the
@@ -122,8 +122,7 @@ pub(super) fn affine_grid(graph: &mut Graph, form: Form) -> Outputs {
     let (zero, one) = (graph.constant(Tensor::scalar_i64(0)), graph.constant(Tensor::scalar_i64(1)));
     let mut places = vec![];
     for i in (0..axes).rev() {
-        let at = graph.constant(Tensor::scalar_i64(i));
-        let n = graph.gather(spatial, at, 0)?;
+        let n = element(graph, spatial, i)?;
         let numbers = graph.op("Range", &[zero, n, one], &[])?;
         let (numbers, n) = (graph.cast(numbers, dtype)?, graph.cast(n, dtype)?);
         // Corners: 2 i / (n - 1) - 1. Edges: (2 i + 1) / n - 1.
@@ -152,4 +151,42 @@ pub(super) fn affine_grid(graph: &mut Graph, form: Form) -> Outputs {
     let (whole, last) = (graph.int_list(&[-1]), graph.int_list(&[axes]));
     let shape = graph.concat(&[whole, spatial, last], 0)?;
     Ok(vec![Some(graph.op("Reshape", &[moved, shape], &[("allowzero", Attr::Int(0))])?)])
+}
+
+/// `TensorScatter` (opset 24): `update` `[B, .., L, ..]` takes the place of what stands in `past` `[B, .., S, ..]` from
+/// each row's own position on; in the mode `circular` it goes on at the start.
+pub(super) fn tensor_scatter(graph: &mut Graph, form: Form) -> Outputs {
+    let (past, update) = (need(graph, &form, 0)?, need(graph, &form, 1)?);
+    let (rank, axis) = (graph.rank(past)?, form.attrs.int("axis", -2));
+    let at = crate::infer::axis(axis, rank).map_err(|message| fail(graph, &form, message))? as i64;
+    if at == 0 {
+        return Err(fail(graph, &form, "expected another axis than the first, which is that of the batch"));
+    }
+    let [zero, one] = [0, 1].map(|n| graph.constant(Tensor::scalar_i64(n)));
+    let shape = graph.shape_of(past)?;
+    let (all, new) = (size(graph, past, at)?, size(graph, update, at)?);
+    // Where each place of the result stands in the update, `[B, S]`.
+    let mut place = graph.op("Range", &[zero, all, one], &[])?;
+    place = graph.unsqueeze(place, &[0])?;
+    if let Some(start) = form.inputs.get(2).copied().flatten() {
+        let start = graph.unsqueeze(start, &[1])?;
+        place = graph.sub(place, start)?;
+    }
+    match form.attrs.text("mode", "linear") {
+        "linear" => {}
+        "circular" => place = graph.op("Mod", &[place, all], &[])?,
+        other => {
+            let message = format!("expected the `mode` linear or circular, found `{other}`");
+            return Err(fail(graph, &form, message));
+        }
+    }
+    let others: Vec<i64> = (1..rank as i64).filter(|i| *i != at).collect();
+    place = graph.unsqueeze(place, &others)?;
+    let (from, below) = (graph.greater_equal(place, zero)?, graph.less(place, new)?);
+    let written = graph.and(from, below)?;
+    // Elsewhere any place of the update will do.
+    let inside = graph.op("Mod", &[place, new], &[])?;
+    let inside = graph.expand_to(inside, shape)?;
+    let taken = graph.op("GatherElements", &[update, inside], &[("axis", at.into())])?;
+    Ok(vec![Some(graph.select(written, taken, past)?)])
 }

@@ -1,6 +1,6 @@
 //! The rules of the table, except attention. Definitions: the ONNX operator specification.
 
-use super::{Form, Outputs, fail, keep, need, only_default, only_first_output};
+use super::{Form, Outputs, element, fail, keep, need, only_default, only_first_output, size};
 use crate::{Attr, AttrsExt, DType, Dim, Graph, Result, Tensor, ValueId};
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_PI};
 
@@ -178,16 +178,12 @@ pub(super) fn pad(graph: &mut Graph, form: Form) -> Outputs {
         if literal.as_ref().is_some_and(|all| ends.iter().all(|at| all.get(*at) == Some(&0))) {
             continue;
         }
-        let shape = graph.shape_of(x)?;
-        let mut element = |of: ValueId, at: i64| {
-            let at = graph.constant(Tensor::scalar_i64(at));
-            graph.gather(of, at, 0)
-        };
-        let (size, [before, after]) = (element(shape, *axis)?, ends.map(|at| element(pads, at as i64)));
+        let n = size(graph, x, *axis)?;
+        let (before, after) = (element(graph, pads, ends[0] as i64)?, element(graph, pads, ends[1] as i64)?);
         let [zero, one] = [0, 1].map(|n| graph.constant(Tensor::scalar_i64(n)));
-        let (first, last) = (graph.sub(zero, before?)?, graph.add(size, after?)?);
+        let (first, last) = (graph.sub(zero, before)?, graph.add(n, after)?);
         let places = graph.op("Range", &[first, last, one], &[])?;
-        let places = graph.op("Mod", &[places, size], &[])?;
+        let places = graph.op("Mod", &[places, n], &[])?;
         x = graph.gather(x, places, *axis)?;
     }
     Ok(vec![Some(x)])

@@ -103,4 +103,16 @@ fn positions_are_composed() {
     let size = literal("size", &[2, 3, 4, 5]);
     let g = load(&model(20, vec![port("theta", &["2", "2", "3"])], vec![size, grid])).unwrap();
     assert!(y(&g).ends_with("4, 5, 2]"), "{}", g.describe());
+
+    let scatter = |attrs| {
+        let inputs = vec![
+            port("past", &["B", "2", "S", "4"]),
+            port("new", &["B", "2", "L", "4"]),
+            port("i64:at", &["B"]),
+        ];
+        one(24, "TensorScatter", inputs, attrs)
+    };
+    assert_eq!(y(&load(&scatter(vec![])).unwrap()), "f32[B, 2, S, 4]");
+    refused(&scatter(vec![("axis", Attr::Int(0))]), &["the_TensorScatter", "batch"]);
+    refused(&scatter(vec![("mode", Attr::Text("wrap".into()))]), &["the_TensorScatter", "`wrap`"]);
 }
