@@ -16,7 +16,7 @@ mod sequence;
 mod tensor;
 
 use crate::{
-    Attr, Attrs, DType, Dim, Graph, GraphError, Origin, Result, Shape, ValueId, infer, proto, upgrade,
+    Attr, Attrs, DType, Dim, Graph, GraphError, Origin, Result, Shape, ValueId, infer, proto, save, upgrade,
 };
 pub use facts::FileFacts;
 use function::Flat;
@@ -34,8 +34,8 @@ type Step<T> = Result<T, String>;
 /// No dimension that fits into a memory is larger; arithmetic on sizes stays exact below it.
 const SIZE_LIMIT: i64 = 1 << 40;
 
-/// Literals that say sizes, scales or pads of a picture hold no more numbers.
-const SMALL: usize = 8;
+/// Literals that say the scales of a picture hold no more numbers.
+const SMALL: usize = 4;
 
 /// The largest protobuf message.
 const FILE_LIMIT: u64 = i32::MAX as u64;
@@ -113,7 +113,7 @@ fn read(
         calls: 0,
         left: function::NODES,
         copies: FILE_LIMIT,
-        weights_are_literals: source.initializer.is_empty(),
+        weights_are_literals: source.initializer.is_empty() && model.producer_name != save::PRODUCER,
     };
     let initializers = std::mem::take(&mut source.initializer);
     let known: HashSet<&str> = initializers.iter().map(|t| t.name.as_str()).collect();
@@ -191,10 +191,10 @@ fn tensor_type(port: &proto::ValueInfoProto) -> Step<(DType, Option<Shape>)> {
     let dims = shape.dim.iter().enumerate().map(|(i, d)| {
         let size = match &d.value {
             Some(Size::DimValue(n)) => Some(Dim::Known(*n)),
-            Some(Size::DimParam(text)) if !text.is_empty() => Some(Dim::parse(text)),
+            Some(Size::DimParam(text)) if !matches!(text.as_str(), "" | "?") => Some(Dim::parse(text)),
             _ => None,
         };
-        // Some exporters write -1, some nothing at all, for a size that is not known.
+        // Some exporters write -1 or `?`, some nothing at all, for a size that is not known.
         size.filter(|d| d.known().is_none_or(|n| n >= 0))
             .unwrap_or_else(|| Dim::symbol(&format!("{name}_{i}")))
     });

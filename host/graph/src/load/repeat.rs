@@ -50,6 +50,7 @@ impl Import<'_> {
                 let mut fed = vec![Item::Tensor(iteration), Item::Tensor(holds)];
                 fed.extend(carried.iter().cloned());
                 let mut made = import.pass(body, &format!("{place}/{pass}"), &fed)?.into_iter();
+                // It counts even where the node has none, as in ONNX Runtime.
                 condition = made.next().map(|c| tensor(c, "a condition")).transpose()?;
                 for own in &mut carried {
                     let Some(next) = made.next() else { break };

@@ -204,6 +204,13 @@ fn constants_stay_literals_and_no_parameters() {
 }
 
 #[test]
+fn sizes_that_are_not_known_are_symbols_of_their_own() {
+    let m = model(18, vec![port("x", &["?", "", "-1", "B"])], vec![node("Exp", &["x"], &["y"], vec![])]);
+    let g = load(&m).unwrap();
+    assert_eq!(g.value(g.output_named("y").unwrap()).describe(), "f32[x_0, x_1, x_2, B]");
+}
+
+#[test]
 fn literals_of_a_file_without_initializers_are_its_parameters() {
     let value = |n: usize| attr("value", Attr::Tensor(Tensor::from_f32(&[n], &vec![0.5; n]).unwrap()));
     let build = |n: usize| {
@@ -213,9 +220,11 @@ fn literals_of_a_file_without_initializers_are_its_parameters() {
     let names = |m: &proto::ModelProto| -> Vec<String> {
         load(m).unwrap().initializers().keys().map(|name| (*name).to_owned()).collect()
     };
-    assert_eq!(names(&build(9)), ["w"]);
-    assert_eq!(names(&build(8)).len(), 0);
-    let mut m = build(9);
+    assert_eq!(names(&build(5)), ["w"]);
+    assert_eq!(names(&build(4)).len(), 0);
+    let own = proto::ModelProto { producer_name: "ekphrasis".into(), ..build(5) };
+    assert_eq!(names(&own).len(), 0);
+    let mut m = build(5);
     graph_of(&mut m).initializer = vec![floats("b", &[1], &[1.0])];
     assert_eq!(names(&m), ["b"]);
 }
