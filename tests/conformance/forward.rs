@@ -36,18 +36,22 @@ pub fn unsupported(error: &str) -> Outcome {
     };
     let has = |parts: &[&str]| parts.iter().any(|p| error.contains(p));
     let op = between("` (", "):").unwrap_or("?");
-    let class = if has(&["is a sequence", "is an optional", "sequences, optionals", "is a map"]) {
+    let class = if has(&["is a sequence", "is an optional", "optionals and text", "is a map"]) {
         "sequences, optionals and maps".into()
     } else if has(&["expected literal numbers as input"]) {
         "sequences whose length comes with the data".into()
+    } else if has(&["expected a literal", "expected literal"]) {
+        format!("{op}: an axis that comes with the data")
+    } else if has(&["is not known before the model runs"]) {
+        "control flow that only the data decide".into()
     } else if has(&["subgraphs are not supported"]) {
-        "control flow".into()
+        format!("{op}: subgraphs")
     } else if has(&["of text", "(text)"]) {
         "text".into()
     } else if let Some(kind) = error.split("element type ").nth(1).and_then(|t| t.split(['(', ')']).nth(1)) {
         format!("element type: {kind}")
     } else if has(&["expected an opset from"]) {
-        "opset before 13".into()
+        "opset before 11".into()
     } else if has(&["no form in opset 18", "form of opset", "not supported", "expected 4 dimensions"]) {
         let what = error.rsplit("): ").next().unwrap_or(error).lines().next().unwrap_or_default();
         let what = what.split([';', ',']).next().unwrap_or_default();

@@ -89,3 +89,9 @@ fn lstm() {
 fn lists() {
     damaged("lists.onnx");
 }
+
+/// A `GRU` of Keras, which its exporter writes as a `Loop`.
+#[test]
+fn loops() {
+    damaged("../../../../tests/conformance/fixtures/tensorflow_models/recurrent.onnx");
+}

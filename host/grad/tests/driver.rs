@@ -309,3 +309,14 @@ fn dropout_in_training_uses_the_mask_that_it_drew() {
     let kept = found[1].iter().filter(|y| **y != 0.0).count();
     assert!((1..63).contains(&kept), "{kept}");
 }
+
+/// The product of no factors is 1, whatever they are.
+#[test]
+fn a_product_of_no_factors_has_no_gradient() {
+    let mut g = Graph::new("empty");
+    let x = g.input("x", DType::F32, vec![2.into(), 0.into(), 4.into()]).unwrap();
+    let axes = g.int_list(&[1]);
+    let y = g.op("ReduceProd", &[x, axes], &[]).unwrap();
+    let total = g.reduce_sum(y, &[], false).unwrap();
+    assert_eq!(gradient(&mut g, total, None, &[x]).unwrap(), [None]);
+}

@@ -1,4 +1,4 @@
-//! Reads ONNX models of opset 13 or later and writes them in opset 18:
+//! Reads ONNX models of opset 11 or later and writes them in opset 18:
 //! `cargo run -p ekphrasis-graph --example upgrade -- IN.onnx OUT.onnx [IN OUT]...`
 
 use ekphrasis_graph::Graph;

@@ -17,11 +17,24 @@ impl Graph {
         outputs: &[Info],
     ) -> Result<Option<Tensor>> {
         let [output] = outputs else { return Ok(None) };
-        let ints = output.ints.as_ref().filter(|_| output.dtype == DType::I64);
-        if let Some(known) = ints.and_then(|d| d.iter().map(Dim::known).collect::<Option<Vec<_>>>()) {
+        let ints = output.ints.as_ref().and_then(|d| d.iter().map(Dim::known).collect::<Option<Vec<_>>>());
+        if let Some(known) = ints {
             let scalar = output.shape.as_ref().is_some_and(Vec::is_empty);
             let dims = if scalar { vec![] } else { vec![known.len()] };
-            return Ok(Some(Tensor::from_i64(&dims, &known)?));
+            match output.dtype {
+                DType::I64 => return Ok(Some(Tensor::from_i64(&dims, &known)?)),
+                DType::I32 => {
+                    let narrow: Result<Vec<i32>, _> = known.iter().map(|n| i32::try_from(*n)).collect();
+                    if let Ok(narrow) = narrow {
+                        return Ok(Some(Tensor::from_i32(&dims, &narrow)?));
+                    }
+                }
+                DType::Bool => {
+                    let data: Vec<u8> = known.iter().map(|n| u8::from(*n != 0)).collect();
+                    return Ok(Some(Tensor::new(DType::Bool, &dims, data)?));
+                }
+                _ => {}
+            }
         }
         let tensor = |i: &Option<ValueId>| match &self.value((*i)?).origin {
             Origin::Constant(t) => Some(&**t),
@@ -123,12 +136,12 @@ fn slice(inputs: &[&Tensor], dims: &[usize]) -> Option<Tensor> {
     })
 }
 
-/// Between 64-bit integers, f32 and f64, where the value stays what it is.
+/// Between integers, f32 and f64, where the value stays what it is.
 fn cast(x: &Tensor, to: DType, dims: &[usize]) -> Option<Tensor> {
     let values: Vec<f64> = match x.dtype() {
         DType::F32 => x.to_f32()?.into_iter().map(f64::from).collect(),
         DType::F64 => x.to_f64()?,
-        DType::I64 => x.to_i64()?.into_iter().map(|v| v as f64).collect(),
+        DType::I64 | DType::I32 => x.as_ints()?.into_iter().map(|v| v as f64).collect(),
         _ => return None,
     };
     // Up to here a float of either width holds every integer.
@@ -140,7 +153,7 @@ fn cast(x: &Tensor, to: DType, dims: &[usize]) -> Option<Tensor> {
         DType::F32 if x.dtype() == DType::F32 || values.iter().all(whole) => {
             Tensor::from_f32(dims, &values.iter().map(|v| *v as f32).collect::<Vec<_>>()).ok()
         }
-        DType::F64 if x.dtype() != DType::I64 || values.iter().all(whole) => {
+        DType::F64 if x.dtype().is_float() || values.iter().all(whole) => {
             Tensor::from_f64(dims, &values).ok()
         }
         _ => None,

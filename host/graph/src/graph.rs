@@ -362,7 +362,9 @@ impl Graph {
 
 fn known_ints(tensor: &Tensor) -> Option<Vec<Dim>> {
     let small = tensor.dims().len() <= 1 && tensor.len() <= 64;
-    let ints = matches!(tensor.dtype(), DType::I64 | DType::I32).then(|| tensor.as_ints()).flatten()?;
+    let ints = matches!(tensor.dtype(), DType::I64 | DType::I32 | DType::Bool)
+        .then(|| tensor.as_ints())
+        .flatten()?;
     small.then(|| ints.into_iter().map(Dim::Known).collect())
 }
 

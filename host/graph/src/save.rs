@@ -27,6 +27,9 @@ const ALIGNMENT: u64 = 4096;
 /// Operators that skip work for the outputs that have no name, except for the first.
 const OPTIONAL_OUTPUTS: [&str; 6] = ["Dropout", "GRU", "LSTM", "LayerNormalization", "MaxPool", "RNN"];
 
+/// Who wrote a file, as it says.
+pub(crate) const PRODUCER: &str = "ekphrasis";
+
 impl Graph {
     /// The graph as a whole ONNX model, with its weights: what ONNX Runtime takes.
     ///
@@ -283,7 +286,7 @@ impl<'a> Writer<'a> {
         }
         proto::ModelProto {
             ir_version: IR_VERSION,
-            producer_name: "ekphrasis".into(),
+            producer_name: PRODUCER.into(),
             producer_version: env!("CARGO_PKG_VERSION").into(),
             opset_import: domains
                 .into_iter()

@@ -165,6 +165,10 @@ fn product(c: &mut Ctx) -> Result<Grads> {
         Some(axes) => axes.into_iter().map(|a| c.axis(a, rank)).collect(),
         None => (0..rank).collect(),
     };
+    if reduced.iter().any(|i| dims[*i].is(0)) {
+        // No factors, no gradient.
+        return Ok(vec![None, None]);
+    }
     let (last, first): (Vec<usize>, Vec<usize>) = (0..rank).partition(|i| reduced.contains(i));
     let perm: Vec<i64> = first.iter().chain(&last).map(|i| *i as i64).collect();
     let own: Vec<i64> = first.iter().map(|_| 0).chain([-1]).collect();

@@ -59,7 +59,7 @@ pub(super) fn infer(op: &str, a: &Args) -> Infer<Option<Vec<Info>>> {
         | "PRelu" => same(a)?,
         "IsNaN" | "IsInf" => vec![Info::new(DType::Bool, a.shape(0)?.cloned())],
         "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Mod" => vec![binary(op, a)?],
-        "Min" | "Max" | "Sum" | "Mean" => vec![variadic(a)?],
+        "Min" | "Max" | "Sum" | "Mean" => vec![variadic(op, a)?],
         "Not" => {
             let ints = zip_ints(&[a.ints(0)], |v| v[0].known().map(|b| Dim::Known(i64::from(b == 0))));
             vec![Info { dtype: a.dtype(0)?, shape: a.shape(0)?.cloned(), ints }]
@@ -77,8 +77,10 @@ pub(super) fn infer(op: &str, a: &Args) -> Infer<Option<Vec<Info>>> {
         }
         "Equal" | "Less" | "Greater" | "LessOrEqual" | "GreaterOrEqual" => {
             a.same_type(0, 1)?;
-            let ints =
-                if op == "Equal" { zip_ints(&[a.ints(0), a.ints(1)], |v| equal(&v[0], &v[1])) } else { None };
+            let ints = zip_ints(&[a.ints(0), a.ints(1)], |v| match op {
+                "Equal" => equal(&v[0], &v[1]),
+                _ => compare(op, &v[0], &v[1]),
+            });
             vec![Info { dtype: DType::Bool, shape: broadcast_of(a, &[0, 1])?, ints }]
         }
         "Where" => {
@@ -92,12 +94,12 @@ pub(super) fn infer(op: &str, a: &Args) -> Infer<Option<Vec<Info>>> {
         }
         "Cast" => {
             let to = DType::expect_onnx(i32::try_from(a.attrs.int("to", 1)).unwrap_or_default())?;
-            let whole = matches!(to, DType::I64 | DType::I32);
-            vec![Info {
-                dtype: to,
-                shape: a.shape(0)?.cloned(),
-                ints: a.ints(0).filter(|_| whole).map(<[Dim]>::to_vec),
-            }]
+            let ints = zip_ints(&[a.ints(0)], |v| match to {
+                DType::I64 | DType::I32 => Some(v[0].clone()),
+                DType::Bool => v[0].known().map(|n| Dim::Known(i64::from(n != 0))),
+                _ => None,
+            });
+            vec![Info { dtype: to, shape: a.shape(0)?.cloned(), ints }]
         }
         "CastLike" => vec![Info::new(a.dtype(1)?, a.shape(0)?.cloned())],
         "ReduceSum" | "ReduceMean" | "ReduceMax" | "ReduceMin" | "ReduceProd" | "ReduceL1" | "ReduceL2"
@@ -149,7 +151,7 @@ fn broadcast_of(a: &Args, which: &[usize]) -> Infer<Option<Shape>> {
 fn binary(op: &str, a: &Args) -> Infer<Info> {
     let dtype = if op == "Pow" { a.dtype(0)? } else { a.same_type(0, 1)? };
     let mut info = Info::new(dtype, broadcast_of(a, &[0, 1])?);
-    if dtype == DType::I64 {
+    if matches!(dtype, DType::I64 | DType::I32) {
         info.ints = zip_ints(&[a.ints(0), a.ints(1)], |v| {
             let (p, q) = (&v[0], &v[1]);
             match op {
@@ -177,8 +179,14 @@ fn binary(op: &str, a: &Args) -> Infer<Info> {
                 _ => None,
             }
         });
+        info.ints = info.ints.filter(|all| dtype == DType::I64 || all.iter().all(fits_i32));
     }
     Ok(info)
+}
+
+/// Whether a number is one of 32 bits; a size is.
+fn fits_i32(d: &Dim) -> bool {
+    d.known().is_none_or(|n| i32::try_from(n).is_ok())
 }
 
 /// Combines known integers element by element, with broadcasting; `None` where any is not known.
@@ -204,17 +212,46 @@ fn equal(p: &Dim, q: &Dim) -> Option<Dim> {
     }
 }
 
+/// Whether one size is less or greater than another, as 0 or 1, where that is certain.
+fn compare(op: &str, p: &Dim, q: &Dim) -> Option<Dim> {
+    let order = match (p.known(), q.known()) {
+        (Some(p), Some(q)) => p.cmp(&q),
+        // Two polynomials that differ by a number.
+        _ => p.sub(q).known()?.cmp(&0),
+    };
+    Some(Dim::Known(i64::from(match op {
+        "Less" => order.is_lt(),
+        "LessOrEqual" => order.is_le(),
+        "Greater" => order.is_gt(),
+        _ => order.is_ge(),
+    })))
+}
+
 /// Whether this is surely not negative: a symbol stands for a size, and so do sums of them.
 fn is_size(d: &Dim) -> bool {
     d.known().is_none() && !d.to_string().contains('-')
 }
 
-fn variadic(a: &Args) -> Infer<Info> {
+fn variadic(op: &str, a: &Args) -> Infer<Info> {
     let all: Vec<usize> = (0..a.len()).collect();
     for i in 1..a.len() {
         a.same_type(0, i)?;
     }
-    Ok(Info::new(a.dtype(0)?, broadcast_of(a, &all)?))
+    let mut info = Info::new(a.dtype(0)?, broadcast_of(a, &all)?);
+    if info.dtype == DType::I64 {
+        let ints: Vec<_> = all.iter().map(|i| a.ints(*i)).collect();
+        info.ints = zip_ints(&ints, |row| {
+            let numbers = || row.iter().map(Dim::known).collect::<Option<Vec<_>>>();
+            match op {
+                "Max" | "Min" if row.iter().all(|d| *d == row[0]) => Some(row[0].clone()),
+                "Max" => numbers()?.into_iter().max().map(Dim::Known),
+                "Min" => numbers()?.into_iter().min().map(Dim::Known),
+                "Sum" => Some(row.iter().fold(Dim::Known(0), |sum, d| sum.add(d))),
+                _ => None,
+            }
+        });
+    }
+    Ok(info)
 }
 
 fn reduce(a: &Args) -> Infer<Info> {

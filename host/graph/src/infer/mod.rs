@@ -92,7 +92,7 @@ impl<'a> Args<'a> {
 }
 
 /// `axis` counted from the front.
-fn axis(axis: i64, rank: usize) -> Infer<usize> {
+pub(crate) fn axis(axis: i64, rank: usize) -> Infer<usize> {
     let at = if axis < 0 { axis + rank as i64 } else { axis };
     usize::try_from(at).ok().filter(|a| *a < rank).ok_or_else(|| match rank {
         0 => format!("expected a tensor with axes, found a scalar and axis {axis}"),

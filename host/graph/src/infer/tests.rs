@@ -159,6 +159,39 @@ fn every_case_gives_what_the_specification_says() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Sizes that are compared or chosen from stay known, so that conditions and targets follow from them.
+#[test]
+fn integers_are_compared_and_chosen() {
+    let mut g = Graph::new("chosen");
+    let x = g.input("x", DType::F32, vec!["B".into(), 3.into()]).unwrap();
+    let shape = g.shape_of(x).unwrap();
+    let mut element = |i: i64| {
+        let at = g.constant(Tensor::scalar_i64(i));
+        g.gather(shape, at, 0).unwrap()
+    };
+    let (b, three) = (element(0), element(1));
+    let known = |g: &Graph, v| g.value(v).ints.as_ref().and_then(|all| all[0].known());
+    let more = g.shift(b, 1.0).unwrap();
+    for (op, of, expected) in [
+        ("Less", [b, more], Some(1)),
+        ("GreaterOrEqual", [b, more], Some(0)),
+        ("LessOrEqual", [three, three], Some(1)),
+        ("Greater", [b, three], None),
+        ("Max", [three, three], Some(3)),
+        ("Max", [b, three], None),
+        ("Min", [three, three], Some(3)),
+    ] {
+        let y = g.op(op, &of, &[]).unwrap();
+        assert_eq!(known(&g, y), expected, "{op}");
+    }
+    let same = g.op("Max", &[b, b], &[]).unwrap();
+    assert_eq!(g.value(same).ints, g.value(b).ints);
+    // What does not fit 32 bits is not known there.
+    let large = g.constant(Tensor::scalar_i32(i32::MAX));
+    let sum = g.op("Add", &[large, large], &[]).unwrap();
+    assert_eq!(known(&g, sum), None);
+}
+
 /// Remainders have the sign of the divisor, as the specification says of integers.
 #[test]
 fn remainders_of_known_integers() {

@@ -1,6 +1,6 @@
 //! Functions that a model brings along are inlined: what remains are operators.
 
-use super::{Step, branch::rename_captured};
+use super::{Step, scope::rename_captured};
 use crate::{proto, upgrade};
 use std::collections::HashMap;
 
@@ -11,6 +11,7 @@ const DEPTH: usize = 32;
 pub(super) const NODES: usize = 1_000_000;
 
 /// A node with the opset that its operator is meant in.
+#[derive(Clone)]
 pub(super) struct Flat {
     pub node: proto::NodeProto,
     pub opset: i64,
@@ -27,6 +28,14 @@ impl Flat {
             format!("node `{name}` ({op_type})")
         }
     }
+
+    /// The name of the node, or one made up.
+    pub fn place(&self) -> String {
+        match self.node.name.as_str() {
+            "" => format!("{}_{}", self.node.op_type, self.index),
+            name => name.to_owned(),
+        }
+    }
 }
 
 /// The opset of the default domain.
@@ -39,17 +48,18 @@ type Key = (String, String, String);
 struct Expansion<'a> {
     functions: HashMap<Key, &'a proto::FunctionProto>,
     out: Vec<Flat>,
-    calls: usize,
+    calls: &'a mut usize,
 }
 
-/// All nodes, with calls of functions replaced by the functions' nodes.
+/// All nodes, with calls of functions replaced by the functions' nodes; `calls` counts those of the model.
 pub(super) fn flatten(
     nodes: Vec<proto::NodeProto>,
     functions: &[proto::FunctionProto],
     opset: i64,
+    calls: &mut usize,
 ) -> Step<Vec<Flat>> {
     let key = |f: &proto::FunctionProto| (f.domain.clone(), f.name.clone(), f.overload.clone());
-    let mut expansion = Expansion { functions: HashMap::new(), out: vec![], calls: 0 };
+    let mut expansion = Expansion { functions: HashMap::new(), out: vec![], calls };
     for f in functions {
         if expansion.functions.insert(key(f), f).is_some() {
             return Err(format!("two functions are called `{}::{}`", f.domain, f.name));
@@ -72,13 +82,13 @@ impl Expansion<'_> {
             self.out.push(flat);
             return Ok(());
         };
-        if depth >= DEPTH || self.calls >= NODES {
+        if depth >= DEPTH || *self.calls >= NODES {
             return Err(format!(
                 "{}: expected functions that nest at most {DEPTH} deep and expand to at most {NODES} nodes",
                 flat.label()
             ));
         }
-        self.calls += 1;
+        *self.calls += 1;
         self.call(&flat, function, depth).map_err(|e| match depth {
             0 => format!("{}: {e}", flat.label()),
             _ => e,
@@ -101,10 +111,10 @@ impl Expansion<'_> {
         }
         // Names inside a call are unique by the call's number.
         let prefix = match node.name.as_str() {
-            "" => format!("{}_{}/", function.name, self.calls),
+            "" => format!("{}_{}/", function.name, *self.calls),
             name => format!("{name}/"),
         };
-        let unique = self.calls;
+        let unique = *self.calls;
         let mut names: HashMap<&str, String> = HashMap::new();
         for (i, formal) in function.input.iter().enumerate() {
             names.insert(formal, node.input.get(i).cloned().unwrap_or_default());

@@ -5,26 +5,28 @@
 //! the file really holds, never what it claims; external data count once, however often they are
 //! referred to.
 
+mod body;
 mod branch;
 mod facts;
 mod function;
 mod order;
+mod repeat;
+mod scope;
 mod sequence;
 mod tensor;
 
 use crate::{
-    Attr, Attrs, AttrsExt, DType, Dim, Graph, GraphError, Origin, Result, Shape, Tensor, ValueId, infer,
-    proto, upgrade,
+    Attr, Attrs, DType, Dim, Graph, GraphError, Origin, Result, Shape, ValueId, infer, proto, save, upgrade,
 };
 pub use facts::FileFacts;
 use function::Flat;
 use sequence::{Call, Given, Sequences};
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     path::Path,
     sync::Arc,
 };
-use tensor::External;
+use tensor::{External, literal};
 
 /// What a step of reading says when it fails; the file is added outside.
 type Step<T> = Result<T, String>;
@@ -32,35 +34,57 @@ type Step<T> = Result<T, String>;
 /// No dimension that fits into a memory is larger; arithmetic on sizes stays exact below it.
 const SIZE_LIMIT: i64 = 1 << 40;
 
+/// Literals that say the scales of a picture hold no more numbers.
+const SMALL: usize = 4;
+
 /// The largest protobuf message.
 const FILE_LIMIT: u64 = i32::MAX as u64;
 
 impl Graph {
-    /// Reads an ONNX model of opset 13 or later and brings it to opset 18.
+    /// Reads an ONNX model of opset 11 or later and brings it to opset 18.
     ///
     /// External data are read from the folder of the file and nowhere else.
     ///
     /// # Errors
     /// Every error names the file, and the node, port or tensor that it is about.
     pub fn load(path: impl AsRef<Path>) -> Result<Graph> {
+        Self::load_sized(path, &BTreeMap::new())
+    }
+
+    /// Reads a model whose inputs have other sizes than symbols, by the symbols' names. Unlike
+    /// [`with_sizes`](Self::with_sizes) it does so before control flow is resolved, which may depend on them.
+    ///
+    /// # Errors
+    /// As of [`load`](Self::load), and when no input has a symbol of such a name.
+    pub fn load_sized(path: impl AsRef<Path>, sizes: &BTreeMap<String, i64>) -> Result<Graph> {
         let path = path.as_ref();
         let model = facts::decode(path)?;
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        Self::from_message(model, path, Some(folder))
+        Self::from_message(model, path, Some(folder), sizes)
     }
 
     /// Reads an ONNX model from memory; `path` stands in errors, `folder` is where external data
     /// are looked for (none: a model that has some is refused).
     pub fn from_bytes(bytes: &[u8], path: &Path, folder: Option<&Path>) -> Result<Graph> {
-        Self::from_message(facts::message(bytes, path)?, path, folder)
+        Self::from_message(facts::message(bytes, path)?, path, folder, &BTreeMap::new())
     }
 
-    fn from_message(model: proto::ModelProto, path: &Path, folder: Option<&Path>) -> Result<Graph> {
-        read(model, path, folder).map_err(|message| GraphError::File { path: path.into(), message })
+    fn from_message(
+        model: proto::ModelProto,
+        path: &Path,
+        folder: Option<&Path>,
+        sizes: &BTreeMap<String, i64>,
+    ) -> Result<Graph> {
+        read(model, path, folder, sizes).map_err(|message| GraphError::File { path: path.into(), message })
     }
 }
 
-fn read(mut model: proto::ModelProto, path: &Path, folder: Option<&Path>) -> Step<Graph> {
+fn read(
+    mut model: proto::ModelProto,
+    path: &Path,
+    folder: Option<&Path>,
+    sizes: &BTreeMap<String, i64>,
+) -> Step<Graph> {
     let Some(mut source) = model.graph.take() else {
         return Err(format!(
             "expected an ONNX model, found a message without a graph (IR version {})",
@@ -85,13 +109,20 @@ fn read(mut model: proto::ModelProto, path: &Path, folder: Option<&Path>) -> Ste
         external: External::new(folder),
         functions: &model.functions,
         depth: 0,
-        branches: 0,
+        place: String::new(),
+        calls: 0,
         left: function::NODES,
+        copies: FILE_LIMIT,
+        weights_are_literals: source.initializer.is_empty() && model.producer_name != save::PRODUCER,
     };
     let initializers = std::mem::take(&mut source.initializer);
     let known: HashSet<&str> = initializers.iter().map(|t| t.name.as_str()).collect();
+    let mut unknown: Vec<&String> = sizes.keys().collect();
     for port in source.input.iter().filter(|p| !known.contains(p.name.as_str())) {
-        import.input(port)?;
+        import.input(port, sizes, &mut unknown)?;
+    }
+    if let Some(name) = unknown.first() {
+        return Err(format!("no input has a dimension `{name}`"));
     }
     for tensor in initializers {
         import.initializer(tensor)?;
@@ -102,7 +133,8 @@ fn read(mut model: proto::ModelProto, path: &Path, folder: Option<&Path>) -> Ste
             import.declared.insert(port.name.clone(), kind);
         }
     }
-    let nodes = function::flatten(std::mem::take(&mut source.node), &model.functions, opset)?;
+    let nodes =
+        function::flatten(std::mem::take(&mut source.node), &model.functions, opset, &mut import.calls)?;
     let given: HashSet<&str> = import.values.keys().map(String::as_str).collect();
     for flat in order::sort(nodes, &given)? {
         import.node(flat)?;
@@ -159,10 +191,10 @@ fn tensor_type(port: &proto::ValueInfoProto) -> Step<(DType, Option<Shape>)> {
     let dims = shape.dim.iter().enumerate().map(|(i, d)| {
         let size = match &d.value {
             Some(Size::DimValue(n)) => Some(Dim::Known(*n)),
-            Some(Size::DimParam(text)) if !text.is_empty() => Some(Dim::parse(text)),
+            Some(Size::DimParam(text)) if !matches!(text.as_str(), "" | "?") => Some(Dim::parse(text)),
             _ => None,
         };
-        // Some exporters write -1, some nothing at all, for a size that is not known.
+        // Some exporters write -1 or `?`, some nothing at all, for a size that is not known.
         size.filter(|d| d.known().is_none_or(|n| n >= 0))
             .unwrap_or_else(|| Dim::symbol(&format!("{name}_{i}")))
     });
@@ -179,17 +211,33 @@ struct Import<'a> {
     declared: HashMap<String, (DType, Option<Shape>)>,
     external: External<'a>,
     functions: &'a [proto::FunctionProto],
-    /// Branches around the node that is being read.
+    /// Branches and loops around the node that is being read.
     depth: usize,
-    /// Branches that were taken so far.
-    branches: usize,
-    /// Nodes that branches may still expand to.
+    /// What the names of nodes and values begin with in those, as `the_loop/3/`.
+    place: String,
+    /// Calls of functions so far.
+    calls: usize,
+    /// Nodes that branches and loops may still expand to.
     left: usize,
+    /// Bytes of the file that loops may still copy.
+    copies: u64,
+    /// Whether the file keeps its weights in `Constant` nodes, as PaddlePaddle's exporter does.
+    weights_are_literals: bool,
 }
 
 impl Import<'_> {
-    fn input(&mut self, port: &proto::ValueInfoProto) -> Step<()> {
-        let (dtype, shape) = tensor_type(port)?;
+    fn input(
+        &mut self,
+        port: &proto::ValueInfoProto,
+        sizes: &BTreeMap<String, i64>,
+        unknown: &mut Vec<&String>,
+    ) -> Step<()> {
+        let (dtype, mut shape) = tensor_type(port)?;
+        for dim in shape.iter_mut().flatten() {
+            let symbols = dim.symbols();
+            unknown.retain(|name| !symbols.iter().any(|s| **s == name[..]));
+            *dim = dim.substitute(sizes);
+        }
         let id = self.graph.input(&port.name, dtype, shape).map_err(|e| e.to_string())?;
         self.values.insert(port.name.clone(), id);
         Ok(())
@@ -207,14 +255,15 @@ impl Import<'_> {
     }
 
     fn node(&mut self, flat: Flat) -> Step<()> {
-        if flat.node.op_type == "If" && matches!(flat.node.domain.as_str(), "" | "ai.onnx") {
-            return self.branch(flat);
-        }
         let label = flat.label();
-        let Flat { mut node, opset, index } = flat;
-        if node.name.is_empty() {
-            node.name = format!("{}_{index}", node.op_type);
+        if let Some(read) = body::control(&flat.node) {
+            let names = flat.node.output.clone();
+            let given = read(self, flat).and_then(|given| self.give(&names, given));
+            return given.map_err(|e| format!("{label}: {e}"));
         }
+        let place = format!("{}{}", self.place, flat.place());
+        let Flat { mut node, opset, .. } = flat;
+        node.name = place;
         let attrs = self.attrs(std::mem::take(&mut node.attribute)).map_err(|e| format!("{label}: {e}"))?;
         let inputs: Vec<Option<ValueId>> = node.input.iter().map(|n| self.values.get(n).copied()).collect();
         let wanted: Vec<bool> = node.output.iter().map(|n| !n.is_empty()).collect();
@@ -226,7 +275,16 @@ impl Import<'_> {
         let ids = match (domain, node.op_type.as_str()) {
             ("", "Constant") => {
                 let tensor = literal(&attrs).map_err(|e| format!("{label}: {e}"))?;
-                vec![Some(self.graph.constant(tensor))]
+                let weight = self.weights_are_literals
+                    && self.depth == 0
+                    && tensor.dtype().is_float()
+                    && tensor.len() > SMALL;
+                match node.output.first().filter(|_| weight) {
+                    Some(name) => {
+                        vec![Some(self.graph.initializer(name, Arc::new(tensor)).map_err(|e| e.to_string())?)]
+                    }
+                    None => vec![Some(self.graph.constant(tensor))],
+                }
             }
             ("", op) => upgrade::add(
                 &mut self.graph,
@@ -259,7 +317,7 @@ impl Import<'_> {
                 }
             }
             if new {
-                self.graph.take_name(id, name).map_err(|e| e.to_string())?;
+                self.graph.take_name(id, &format!("{}{name}", self.place)).map_err(|e| e.to_string())?;
             }
         }
         Ok(())
@@ -279,20 +337,11 @@ impl Import<'_> {
             Given::Tensor(id) => {
                 self.values.insert(name.clone(), id);
                 if id.0 as usize >= mark && matches!(self.graph.value(id).origin, Origin::Node(_)) {
-                    self.graph.take_name(id, name).map_err(|e| e.to_string())?;
+                    self.graph.take_name(id, &format!("{}{name}", self.place)).map_err(|e| e.to_string())?;
                 }
             }
         }
         Ok(true)
-    }
-
-    /// Lets `name` mean what `of` means; false if that is not known.
-    fn alias(&mut self, of: &str, name: &str) -> Step<bool> {
-        if let Some(id) = self.values.get(of).copied() {
-            self.values.insert(name.to_owned(), id);
-            return Ok(true);
-        }
-        self.sequences.alias(of, name)
     }
 
     fn attrs(&mut self, list: Vec<proto::AttributeProto>) -> Step<Attrs> {
@@ -324,31 +373,12 @@ impl Import<'_> {
             T::Strings => Attr::Texts(a.strings.into_iter().map(text).collect::<Step<_>>()?),
             T::Tensor => Attr::Tensor(self.external.tensor(a.t.ok_or("expected a tensor, found none")?)?),
             T::Graph | T::Graphs => {
-                return Err("subgraphs are not supported\nhint: export the model without control flow, as with a traced, unrolled loop".into());
+                return Err("subgraphs are not supported here\nhint: export the model without them".into());
             }
             T::Undefined => return Err("expected a type, found none".into()),
             other => return Err(format!("attributes of type {} are not supported", other.as_str_name())),
         })
     }
-}
-
-/// The tensor of a `Constant` node.
-fn literal(attrs: &Attrs) -> Step<Tensor> {
-    let tensor = match attrs.iter().next() {
-        Some((_, Attr::Tensor(t))) => Ok(t.clone()),
-        Some((name, Attr::Float(v))) if name == "value_float" => Ok(Tensor::scalar_f32(*v)),
-        Some((name, Attr::Int(_))) if name == "value_int" => {
-            Ok(Tensor::scalar_i64(attrs.int("value_int", 0)))
-        }
-        Some((name, Attr::Floats(v))) if name == "value_floats" => Tensor::from_f32(&[v.len()], v),
-        Some((name, Attr::Ints(v))) if name == "value_ints" => Tensor::from_i64(&[v.len()], v),
-        Some((name, _)) => return Err(format!("a constant by `{name}` is not supported")),
-        None => return Err("expected a value, found no attribute".into()),
-    };
-    if attrs.len() != 1 {
-        return Err(format!("expected one attribute, found {}", attrs.len()));
-    }
-    tensor.map_err(|e| e.to_string())
 }
 
 #[cfg(test)]

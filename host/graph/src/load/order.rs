@@ -1,6 +1,6 @@
 //! Names become edges: every value is made once, before it is used.
 
-use super::{Step, branch::captured_by_node, function::Flat};
+use super::{Step, function::Flat, scope::captured_by_node};
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, HashMap, HashSet},

@@ -38,26 +38,34 @@ pub(super) struct Call<'a> {
 
 impl Sequences {
     /// Remembers a sequence.
-    pub fn insert(&mut self, name: &str, elements: Vec<ValueId>) -> Step<()> {
+    pub fn insert(&mut self, name: &str, elements: impl Into<Arc<[ValueId]>>) -> Step<()> {
+        let elements = elements.into();
         self.elements += elements.len();
         if self.elements > ALL {
             return Err(format!("expected sequences of at most {ALL} tensors in all, found more"));
         }
-        self.known.insert(name.to_owned(), elements.into());
+        self.known.insert(name.to_owned(), elements);
         Ok(())
+    }
+
+    /// The sequence that a name means.
+    pub fn get(&self, name: &str) -> Option<Arc<[ValueId]>> {
+        self.known.get(name).cloned()
+    }
+
+    /// Forgets what a name means, and says it.
+    pub fn remove(&mut self, name: &str) -> Option<Arc<[ValueId]>> {
+        self.known.remove(name)
+    }
+
+    /// Lets a name mean again what it meant.
+    pub fn restore(&mut self, name: String, elements: Option<Arc<[ValueId]>>) {
+        self.known.extend(elements.map(|elements| (name, elements)));
     }
 
     /// Whether a name means a sequence.
     pub fn contains(&self, name: &str) -> bool {
         self.known.contains_key(name)
-    }
-
-    /// Lets `name` mean the sequence that `of` means; false if there is none.
-    pub fn alias(&mut self, of: &str, name: &str) -> Step<bool> {
-        match self.known.get(of).cloned() {
-            Some(elements) => self.insert(name, elements.to_vec()).map(|()| true),
-            None => Ok(false),
-        }
     }
 
     /// What the node gives, if it is one about sequences.

@@ -1,7 +1,7 @@
 //! Tensors of a model: their bytes in the file, or in files beside it.
 
 use super::Step;
-use crate::{DType, Tensor, infer, proto};
+use crate::{Attr, Attrs, AttrsExt, DType, Tensor, infer, proto};
 use std::{
     collections::HashMap,
     fs::{self, File},
@@ -114,6 +114,25 @@ impl<'a> External<'a> {
         let (folder, path) = (real(folder)?, real(&folder.join(location))?);
         if path.starts_with(&folder) { Ok(path) } else { Err(outside()) }
     }
+}
+
+/// The tensor of a `Constant` node.
+pub(super) fn literal(attrs: &Attrs) -> Step<Tensor> {
+    let tensor = match attrs.iter().next() {
+        Some((_, Attr::Tensor(t))) => Ok(t.clone()),
+        Some((name, Attr::Float(v))) if name == "value_float" => Ok(Tensor::scalar_f32(*v)),
+        Some((name, Attr::Int(_))) if name == "value_int" => {
+            Ok(Tensor::scalar_i64(attrs.int("value_int", 0)))
+        }
+        Some((name, Attr::Floats(v))) if name == "value_floats" => Tensor::from_f32(&[v.len()], v),
+        Some((name, Attr::Ints(v))) if name == "value_ints" => Tensor::from_i64(&[v.len()], v),
+        Some((name, _)) => return Err(format!("a constant by `{name}` is not supported")),
+        None => return Err("expected a value, found no attribute".into()),
+    };
+    if attrs.len() != 1 {
+        return Err(format!("expected one attribute, found {}", attrs.len()));
+    }
+    tensor.map_err(|e| e.to_string())
 }
 
 /// The bytes of a tensor whose elements are written one by one.

@@ -1,18 +1,11 @@
 //! `Attention` (opset 23) by its definition: softmax(scale * Q K^T + mask) V.
 
-use super::{Form, Outputs, fail, need, only_default, only_first_output};
-use crate::{Attr, AttrsExt, DType, Graph, Result, Tensor, ValueId};
+use super::{Form, Outputs, fail, need, size};
+use crate::{Attr, AttrsExt, DType, Dim, Graph, Result, Tensor, ValueId};
 
-/// Supported: 3-D and 4-D inputs, query heads that share key heads, masks, causal, soft cap; not:
-/// a cache of past keys, windows, the products as an output.
-pub(super) fn attention(graph: &mut Graph, mut form: Form) -> Outputs {
-    only_first_output(graph, &form)?;
-    for name in ["left_window_size", "right_window_size"] {
-        only_default(graph, &mut form, name, -1)?;
-    }
-    if form.inputs.iter().skip(4).any(Option::is_some) {
-        return Err(fail(graph, &form, "past keys, past values and lengths are not supported"));
-    }
+/// Inputs of 3 or 4 dimensions, query heads that share key heads, masks, a soft cap, windows, past keys
+/// inside the operator or beside it.
+pub(super) fn attention(graph: &mut Graph, form: Form) -> Outputs {
     let [q, k, v] = [0, 1, 2].map(|i| need(graph, &form, i));
     let (q, k, v) = (q?, k?, v?);
     let flat = graph.rank(q)? == 3;
@@ -27,6 +20,17 @@ pub(super) fn attention(graph: &mut Graph, mut form: Form) -> Outputs {
     } else {
         (q, k, v)
     };
+    let input = |i: usize| form.inputs.get(i).copied().flatten();
+    match (input(4), input(5)) {
+        (Some(past_k), Some(past_v)) => {
+            (k, v) = (graph.concat(&[past_k, k], 2)?, graph.concat(&[past_v, v], 2)?);
+        }
+        (None, None) => {}
+        _ => {
+            return Err(fail(graph, &form, "expected past keys and past values together, found one of them"));
+        }
+    }
+    let present = [k, v];
     let count = |graph: &Graph, x: ValueId| graph.dims(x).map(|d| d.get(1).cloned());
     let (of_queries, of_keys) = (count(graph, q)?, count(graph, k)?);
     if of_queries != of_keys {
@@ -35,54 +39,74 @@ pub(super) fn attention(graph: &mut Graph, mut form: Form) -> Outputs {
             share.ok_or_else(|| fail(graph, &form, "expected query heads in multiples of the key heads"))?;
         (k, v) = (repeat_heads(graph, k, share)?, repeat_heads(graph, v, share)?);
     }
-    let width = graph.dims(q)?.last().and_then(crate::Dim::known);
+    let width = graph.dims(q)?.last().and_then(Dim::known);
     let scale = match (form.attrs.get("scale"), width) {
         (Some(Attr::Float(s)), _) => f64::from(*s),
         (_, Some(width)) if width > 0 => 1.0 / (width as f64).sqrt(),
         _ => return Err(fail(graph, &form, "expected a head size that is known, or a `scale`")),
     };
-    let q = graph.scale(q, scale)?;
+    let scaled = graph.scale(q, scale)?;
     let kt = graph.transpose_last(k)?;
-    let mut scores = graph.matmul(q, kt)?;
+    let mut scores = graph.matmul(scaled, kt)?;
+    // What the fourth output may be: products, capped, masked, weights.
+    let mut stages = vec![scores];
     let cap = f64::from(form.attrs.float("softcap", 0.0));
     if cap > 0.0 {
         let z = graph.scale(scores, 1.0 / cap)?;
         let z = graph.tanh(z)?;
         scores = graph.scale(z, cap)?;
     }
-    // 1 where a position may be seen, 0 elsewhere.
-    let mut seen = None;
+    stages.push(scores);
     let dtype = graph.value(scores).dtype;
-    match form.inputs.get(3).copied().flatten() {
-        Some(mask) if graph.value(mask).dtype == DType::Bool => seen = Some(graph.cast(mask, dtype)?),
-        Some(mask) => scores = graph.add(scores, mask)?,
-        None => {}
+    let mut seen = visible(graph, &form, scores)?;
+    // With nothing but a causal mask every query sees a key.
+    let windows = ["left_window_size", "right_window_size"].map(|name| form.attrs.int(name, -1));
+    let mut some_see_nothing = input(6).is_some() || windows.iter().any(|w| *w >= 0);
+    if let Some(mask) = input(3) {
+        let mask = as_wide(graph, mask, k)?;
+        if graph.value(mask).dtype == DType::Bool {
+            some_see_nothing = true;
+            seen = Some(match seen {
+                Some(seen) => graph.and(mask, seen)?,
+                None => mask,
+            });
+        } else {
+            scores = graph.add(scores, mask)?;
+        }
     }
-    let some_see_nothing = seen.is_some();
-    if form.attrs.int("is_causal", 0) != 0 {
-        let lower = lower_triangle(graph, scores)?;
-        seen = Some(match seen {
-            Some(mask) => graph.mul(mask, lower)?,
-            None => lower,
-        });
-    }
-    if let Some(seen) = seen {
-        let blocked = graph.shift(seen, -1.0)?;
+    stages.push(scores);
+    let mask = seen.map(|seen| graph.cast(seen, dtype)).transpose()?;
+    if let (Some(mask), Some(seen)) = (mask, seen) {
+        if form.wanted.get(3) == Some(&true) {
+            let nothing = graph.scalar_like(scores, f64::NEG_INFINITY);
+            stages[2] = graph.select(seen, scores, nothing)?;
+        }
+        let blocked = graph.shift(mask, -1.0)?;
         let bias = graph.scale(blocked, if dtype == DType::F16 { 6e4 } else { 1e30 })?;
         scores = graph.add(scores, bias)?;
     }
-    let mut weights = graph.softmax(scores, -1)?;
-    if let (Some(seen), true) = (seen, some_see_nothing) {
+    let precision = i32::try_from(form.attrs.int("softmax_precision", 0)).ok().and_then(DType::from_onnx);
+    let wide = graph.cast(scores, precision.filter(|p| p.is_float()).unwrap_or(dtype))?;
+    let weights = graph.softmax(wide, -1)?;
+    let mut weights = graph.cast(weights, dtype)?;
+    if let (Some(mask), true) = (mask, some_see_nothing) {
         // A query that sees nothing gives zeros.
-        weights = graph.mul(weights, seen)?;
+        weights = graph.mul(weights, mask)?;
     }
-    let out = graph.matmul(weights, v)?;
-    if !flat {
-        return Ok(vec![Some(out)]);
+    stages.push(weights);
+    let mut out = graph.matmul(weights, v)?;
+    if flat {
+        out = graph.transpose(out, &[0, 2, 1, 3])?;
+        let joined = graph.int_list(&[0, 0, -1]);
+        out = graph.reshape_to(out, joined)?;
     }
-    let out = graph.transpose(out, &[0, 2, 1, 3])?;
-    let joined = graph.int_list(&[0, 0, -1]);
-    Ok(vec![Some(graph.reshape_to(out, joined)?)])
+    let mode = form.attrs.int("qk_matmul_output_mode", 0);
+    let stage = usize::try_from(mode).ok().and_then(|mode| stages.get(mode).copied());
+    let stage = stage.ok_or_else(|| {
+        fail(graph, &form, format!("expected a `qk_matmul_output_mode` from 0 to 3, found {mode}"))
+    })?;
+    let all = [out, present[0], present[1], stage];
+    Ok(form.wanted.iter().zip(all).map(|(wanted, value)| wanted.then_some(value)).collect())
 }
 
 /// `[B, L, H * E]` as `[B, H, L, E]`.
@@ -113,13 +137,71 @@ fn repeat_heads(graph: &mut Graph, x: ValueId, times: i64) -> Result<ValueId> {
     graph.reshape_to(x, shape)
 }
 
-/// Ones where position `i` may see position `j`, that is `j <= i`; zeros elsewhere.
-fn lower_triangle(graph: &mut Graph, scores: ValueId) -> Result<ValueId> {
-    let dtype = graph.value(scores).dtype;
-    let shape = graph.shape_of(scores)?;
-    let square = graph.slice(shape, &[0], &[-2], &[i64::MAX], &[1])?;
-    let one = Tensor::new(DType::F32, &[1], 1f32.to_le_bytes().to_vec())?;
-    let ones = graph.op("ConstantOfShape", &[square], &[("value", one.into())])?;
-    let lower = graph.op("Trilu", &[ones], &[("upper", Attr::Int(0))])?;
-    graph.cast(lower, dtype)
+/// A mask that is as wide as there are keys: what it does not tell of is not seen.
+fn as_wide(graph: &mut Graph, mask: ValueId, k: ValueId) -> Result<ValueId> {
+    let known = |dims: &[Dim], at: usize| dims.get(at).and_then(Dim::known);
+    let dims = graph.dims(mask)?.to_vec();
+    let (Some(own), Some(keys)) = (known(&dims, dims.len().wrapping_sub(1)), known(graph.dims(k)?, 2)) else {
+        return Ok(mask);
+    };
+    if own >= keys || own == 1 {
+        return Ok(mask);
+    }
+    let mut pads = vec![0; 2 * dims.len()];
+    pads[2 * dims.len() - 1] = keys - own;
+    let pads = graph.int_list(&pads);
+    let nothing = match graph.value(mask).dtype {
+        DType::Bool => graph.constant(Tensor::scalar_bool(false)),
+        _ => graph.scalar_like(mask, f64::NEG_INFINITY),
+    };
+    graph.op("Pad", &[mask, pads, nothing], &[])
+}
+
+/// Which keys each query may see by their positions: `[queries, keys]`, or `[B, 1, queries, keys]` where the
+/// number of keys comes with the batch. `None` where all see all.
+fn visible(graph: &mut Graph, form: &Form, scores: ValueId) -> Result<Option<ValueId>> {
+    let input = |i: usize| form.inputs.get(i).copied().flatten();
+    let causal = form.attrs.int("is_causal", 0) != 0;
+    let (left, right) = (form.attrs.int("left_window_size", -1), form.attrs.int("right_window_size", -1));
+    if !causal && left < 0 && right < 0 && input(6).is_none() {
+        return Ok(None);
+    }
+    let keys = match input(6) {
+        Some(lengths) => {
+            let each = graph.int_list(&[-1, 1, 1, 1]);
+            Some(graph.reshape_to(lengths, each)?)
+        }
+        None => None,
+    };
+    let (queries, all) = (size(graph, scores, -2)?, size(graph, scores, -1)?);
+    let (zero, one) = (graph.constant(Tensor::scalar_i64(0)), graph.constant(Tensor::scalar_i64(1)));
+    let key = graph.op("Range", &[zero, all, one], &[])?;
+    let query = graph.op("Range", &[zero, queries, one], &[])?;
+    let mut position = graph.unsqueeze(query, &[1])?;
+    // Positions count from the first key.
+    if let Some(past) = input(4) {
+        let past = size(graph, past, 2)?;
+        position = graph.add(position, past)?;
+    } else if let Some(keys) = keys {
+        let past = graph.sub(keys, queries)?;
+        position = graph.add(position, past)?;
+    }
+    let mut rules = vec![];
+    if causal {
+        rules.push(graph.less_equal(key, position)?);
+    }
+    if left >= 0 {
+        let first = graph.shift(position, -(left as f64))?;
+        rules.push(graph.greater_equal(key, first)?);
+    }
+    if right >= 0 {
+        let last = graph.shift(position, right as f64)?;
+        rules.push(graph.less_equal(key, last)?);
+    }
+    if let Some(keys) = keys {
+        rules.push(graph.less(key, keys)?);
+    }
+    let mut rules = rules.into_iter();
+    let Some(first) = rules.next() else { return Ok(None) };
+    rules.try_fold(first, |all, rule| graph.and(all, rule)).map(Some)
 }

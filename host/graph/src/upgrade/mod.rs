@@ -4,14 +4,16 @@
 //! operator without a row means the same in its opset and in 18.
 
 mod attention;
+mod older;
+mod position;
 mod rules;
 mod training;
 
-use crate::{Attrs, AttrsExt, Graph, GraphError, Result, ValueId};
+use crate::{Attrs, AttrsExt, Graph, GraphError, Result, Tensor, ValueId};
 use std::ops::RangeInclusive;
 
 /// The opsets that are understood.
-const OPSETS: RangeInclusive<i64> = 13..=28;
+const OPSETS: RangeInclusive<i64> = 11..=28;
 
 /// A node as the file has it.
 pub(crate) struct Form {
@@ -31,60 +33,63 @@ type Rule = fn(&mut Graph, Form) -> Outputs;
 /// Operator, opsets of the file, rule. The first row that holds is taken.
 type Row = (&'static str, RangeInclusive<i64>, Rule);
 
-const ALL: RangeInclusive<i64> = 13..=i64::MAX;
+const ALL: RangeInclusive<i64> = 11..=i64::MAX;
 
 /// The rows, by operator. Changes are those of the ONNX operator changelog up to opset 28.
 const ROWS: &[Row] = &[
+    ("AffineGrid", 20..=i64::MAX, position::affine_grid),
     ("Attention", 23..=i64::MAX, attention::attention),
     ("AveragePool", 19..=i64::MAX, rules::average_pool),
-    ("BatchNormalization", 13..=13, rules::batch_normalization),
+    ("BatchNormalization", 11..=13, rules::batch_normalization),
     ("Cast", 19..=i64::MAX, rules::cast),
     ("CastLike", 15..=i64::MAX, rules::cast_like),
-    ("DFT", 20..=i64::MAX, rules::refuse),
+    ("CumProd", 26..=i64::MAX, position::cumulative_product),
+    ("DFT", 20..=i64::MAX, rules::dft),
     ("DequantizeLinear", 19..=i64::MAX, rules::quantize),
+    ("Dropout", 11..=11, older::dropout),
     ("Dropout", ALL, rules::dropout),
     ("Gelu", 20..=i64::MAX, rules::gelu),
     ("GridSample", 20..=i64::MAX, rules::grid_sample),
     ("GroupNormalization", 18..=20, rules::group_normalization),
     ("GroupNormalization", 21..=i64::MAX, rules::group_normalization_by_channel),
     ("Identity", ALL, rules::identity),
+    ("Hardmax", 11..=12, older::softmax),
     ("IsInf", 20..=i64::MAX, rules::is_inf),
+    ("LogSoftmax", 11..=12, older::softmax),
     ("Mod", 28..=i64::MAX, rules::modulo),
     ("Pad", 19..=i64::MAX, rules::pad),
     ("QLinearMatMul", 21..=i64::MAX, rules::quantized_product),
     ("QuantizeLinear", 19..=i64::MAX, rules::quantize),
     ("RMSNormalization", 23..=i64::MAX, rules::rms_normalization),
     ("Range", 27..=i64::MAX, rules::range),
-    ("ReduceL1", 13..=17, rules::reduce),
-    ("ReduceL2", 13..=17, rules::reduce),
-    ("ReduceLogSum", 13..=17, rules::reduce),
-    ("ReduceLogSumExp", 13..=17, rules::reduce),
-    ("ReduceMax", 13..=17, rules::reduce),
+    ("ReduceL1", 11..=17, rules::reduce),
+    ("ReduceL2", 11..=17, rules::reduce),
+    ("ReduceLogSum", 11..=17, rules::reduce),
+    ("ReduceLogSumExp", 11..=17, rules::reduce),
+    ("ReduceMax", 11..=17, rules::reduce),
     ("ReduceMax", 20..=i64::MAX, rules::reduce_bool),
-    ("ReduceMean", 13..=17, rules::reduce),
-    ("ReduceMin", 13..=17, rules::reduce),
+    ("ReduceMean", 11..=17, rules::reduce),
+    ("ReduceMin", 11..=17, rules::reduce),
     ("ReduceMin", 20..=i64::MAX, rules::reduce_bool),
-    ("ReduceProd", 13..=17, rules::reduce),
-    ("ReduceSumSquare", 13..=17, rules::reduce),
+    ("ReduceProd", 11..=17, rules::reduce),
+    ("ReduceSum", 11..=12, rules::reduce),
+    ("ReduceSumSquare", 11..=17, rules::reduce),
     ("Resize", ALL, rules::resize),
-    ("RoiAlign", 13..=15, rules::roi_align),
+    ("RoiAlign", 11..=15, rules::roi_align),
+    ("RotaryEmbedding", 23..=i64::MAX, position::rotary_embedding),
+    ("Softmax", 11..=12, older::softmax),
     ("SpaceToDepth", 28..=i64::MAX, rules::space_to_depth),
+    ("Split", 11..=12, older::split),
     ("Split", ALL, rules::split),
+    ("Squeeze", 11..=12, older::axes),
     ("Swish", 24..=i64::MAX, rules::swish),
+    ("TensorScatter", 24..=i64::MAX, position::tensor_scatter),
+    ("Unsqueeze", 11..=12, older::axes),
 ];
 
-/// Operators of opset 18 that graphs here cannot hold: subgraphs, sequences, optionals, text.
-const UNSUPPORTED: &[&str] = &[
-    "If",
-    "Loop",
-    "Optional",
-    "OptionalGetElement",
-    "OptionalHasElement",
-    "Scan",
-    "SequenceMap",
-    "StringNormalizer",
-    "TfIdfVectorizer",
-];
+/// Operators of opset 18 that graphs here cannot hold: optionals and text.
+const UNSUPPORTED: &[&str] =
+    &["Optional", "OptionalGetElement", "OptionalHasElement", "StringNormalizer", "TfIdfVectorizer"];
 
 /// The other operators of opset 18.
 const OPERATORS: &[&str] = &[
@@ -279,8 +284,7 @@ pub(crate) fn add(graph: &mut Graph, form: Form) -> Outputs {
         return keep(graph, form);
     }
     let message = if UNSUPPORTED.contains(&op) {
-        "subgraphs, sequences, optionals and text are not supported\nhint: export the model without them"
-            .into()
+        "optionals and text are not supported\nhint: export the model without them".into()
     } else if ROWS.iter().any(|(o, _, _)| *o == op) {
         format!("not an operator of opset {}", form.opset)
     } else {
@@ -326,6 +330,18 @@ fn need(graph: &Graph, form: &Form, i: usize) -> Result<ValueId> {
     found.ok_or_else(|| {
         fail(graph, form, format!("expected an input {i}, found {} inputs", form.inputs.len()))
     })
+}
+
+/// One element of a list, as a scalar.
+fn element(graph: &mut Graph, list: ValueId, at: i64) -> Result<ValueId> {
+    let at = graph.constant(Tensor::scalar_i64(at));
+    graph.gather(list, at, 0)
+}
+
+/// The size of a dimension, as a scalar.
+fn size(graph: &mut Graph, x: ValueId, axis: i64) -> Result<ValueId> {
+    let shape = graph.shape_of(x)?;
+    element(graph, shape, axis)
 }
 
 /// Refuses a node that wants an output that its rule does not give.

@@ -1,12 +1,25 @@
 //! The rules of the table, except attention. Definitions: the ONNX operator specification.
 
-use super::{Form, Outputs, fail, keep, need, only_default, only_first_output};
+use super::{Form, Outputs, element, fail, keep, need, only_default, only_first_output, size};
 use crate::{Attr, AttrsExt, DType, Dim, Graph, Result, Tensor, ValueId};
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_PI};
 
-/// For what opset 18 cannot say.
-pub(super) fn refuse(graph: &mut Graph, form: Form) -> Outputs {
-    Err(fail(graph, &form, format!("its form of opset {} is not supported", form.opset)))
+/// The axis became an input with opset 20.
+pub(super) fn dft(graph: &mut Graph, mut form: Form) -> Outputs {
+    let x = need(graph, &form, 0)?;
+    let axis = match form.inputs.get(2).copied().flatten() {
+        None => Some(-2),
+        Some(axis) => graph.value(axis).tensor().and_then(|t| t.as_ints()?.first().copied()),
+    };
+    let Some(axis) = axis else { return Err(fail(graph, &form, "expected a literal axis")) };
+    let whole = form.attrs.int("onesided", 0) == 0 || form.attrs.int("inverse", 0) == 0;
+    if !whole {
+        return Err(fail(graph, &form, "an inverse of one side has no form in opset 18"));
+    }
+    let axis = if axis < 0 { axis + graph.rank(x)? as i64 } else { axis };
+    form.inputs.truncate(2);
+    form.attrs.insert("axis".into(), axis.into());
+    keep(graph, form)
 }
 
 /// Axes were an attribute before opset 18.
@@ -129,53 +142,49 @@ pub(super) fn quantized_product(graph: &mut Graph, mut form: Form) -> Outputs {
 
 /// Floats with the sign of the divisor came with opset 28.
 pub(super) fn modulo(graph: &mut Graph, form: Form) -> Outputs {
-    let x = need(graph, &form, 0)?;
-    if graph.value(x).dtype.is_float() && form.attrs.int("fmod", 0) == 0 {
-        return Err(fail(graph, &form, "`fmod` = 0 on floats has no form in opset 18"));
+    let (x, by) = (need(graph, &form, 0)?, need(graph, &form, 1)?);
+    if !graph.value(x).dtype.is_float() || form.attrs.int("fmod", 0) != 0 {
+        return keep(graph, form);
     }
-    keep(graph, form)
+    let rest = graph.op("Mod", &[x, by], &[("fmod", 1.into())])?;
+    let (a, b) = (graph.sign(rest)?, graph.sign(by)?);
+    let signs = graph.mul(a, b)?;
+    let zero = graph.scalar_like(signs, 0.0);
+    let opposite = graph.less(signs, zero)?;
+    let moved = graph.add(rest, by)?;
+    Ok(vec![Some(graph.select(opposite, moved, rest)?)])
 }
 
-/// The mode `wrap` came with opset 19: parts of the input joined before and behind it.
+/// The mode `wrap` came with opset 19: elements taken by their place modulo the size, axis by axis.
 pub(super) fn pad(graph: &mut Graph, form: Form) -> Outputs {
     if form.attrs.text("mode", "constant") != "wrap" {
         return keep(graph, form);
     }
-    let mut x = need(graph, &form, 0)?;
-    let rank = graph.rank(x)? as i64;
-    let literal = |graph: &Graph, i| {
-        let v = form.inputs.get(i).copied().flatten();
-        v.map(|v| graph.value(v).tensor().and_then(|t| t.as_ints())).map_or(Some(None), |v| v.map(Some))
+    let (mut x, pads) = (need(graph, &form, 0)?, need(graph, &form, 1)?);
+    let axes = match form.inputs.get(3).copied().flatten() {
+        None => (0..graph.rank(x)? as i64).collect(),
+        Some(axes) => match graph.value(axes).tensor().and_then(|t| t.as_ints()) {
+            Some(axes) => axes,
+            None => return Err(fail(graph, &form, "expected literal `axes` in the mode `wrap`")),
+        },
     };
-    let (Some(Some(pads)), Some(axes)) = (literal(graph, 1), literal(graph, 3)) else {
-        return Err(fail(graph, &form, "expected literal pads and axes in the mode `wrap`"));
-    };
-    let axes = axes.unwrap_or_else(|| (0..rank).collect());
-    if pads.len() != 2 * axes.len() {
-        return Err(fail(graph, &form, format!("expected {} pads, found {}", 2 * axes.len(), pads.len())));
+    let count = graph.value(pads).shape.as_deref().and_then(|s| s.first()?.known());
+    if let Some(found) = count.filter(|n| *n != 2 * axes.len() as i64) {
+        return Err(fail(graph, &form, format!("expected {} pads, found {found}", 2 * axes.len())));
     }
+    let literal = graph.value(pads).tensor().and_then(|t| t.as_ints());
     for (i, axis) in axes.iter().enumerate() {
-        let (before, after) = (pads[i], pads[i + axes.len()]);
-        let at = if *axis < 0 { axis + rank } else { *axis };
-        let size = usize::try_from(at).ok().and_then(|at| graph.dims(x).ok()?.get(at)?.known());
-        // What is cut off is gone before the rest is repeated.
-        if before < 0 || after < 0 {
-            let end = if after < 0 { after } else { i64::MAX };
-            x = graph.slice(x, &[*axis], &[before.min(0).abs()], &[end], &[1])?;
+        let ends = [i, i + axes.len()];
+        if literal.as_ref().is_some_and(|all| ends.iter().all(|at| all.get(*at) == Some(&0))) {
+            continue;
         }
-        let left = size.map(|n| n + before.min(0) + after.min(0));
-        if left.is_some_and(|n| before.max(after) > n) {
-            let message = format!("pads {before} and {after} of axis {axis} wrap around more than once");
-            return Err(fail(graph, &form, message));
-        }
-        let mut parts = vec![x];
-        if before > 0 {
-            parts.insert(0, graph.slice(x, &[*axis], &[-before], &[i64::MAX], &[1])?);
-        }
-        if after > 0 {
-            parts.push(graph.slice(x, &[*axis], &[0], &[after], &[1])?);
-        }
-        x = graph.concat(&parts, *axis)?;
+        let n = size(graph, x, *axis)?;
+        let (before, after) = (element(graph, pads, ends[0] as i64)?, element(graph, pads, ends[1] as i64)?);
+        let [zero, one] = [0, 1].map(|n| graph.constant(Tensor::scalar_i64(n)));
+        let (first, last) = (graph.sub(zero, before)?, graph.add(n, after)?);
+        let places = graph.op("Range", &[first, last, one], &[])?;
+        let places = graph.op("Mod", &[places, n], &[])?;
+        x = graph.gather(x, places, *axis)?;
     }
     Ok(vec![Some(x)])
 }
@@ -186,11 +195,12 @@ pub(super) fn range(graph: &mut Graph, mut form: Form) -> Outputs {
     keep(graph, form)
 }
 
-/// An empty tensor stood for an absent one before opset 18; one mode is newer.
+/// An empty tensor stood for an absent one before opset 18; one mode is newer, one older than opset 13.
 pub(super) fn resize(graph: &mut Graph, mut form: Form) -> Outputs {
     let mode = form.attrs.text("coordinate_transformation_mode", "half_pixel");
-    if mode == "half_pixel_symmetric" {
-        return Err(fail(graph, &form, "the mode `half_pixel_symmetric` has no form in opset 18"));
+    if matches!(mode, "half_pixel_symmetric" | "tf_half_pixel_for_nn") {
+        let message = format!("the mode `{mode}` has no form in opset 18");
+        return Err(fail(graph, &form, message));
     }
     for input in form.inputs.iter_mut().skip(1) {
         let empty = |v: &mut ValueId| graph.value(*v).shape.as_deref().is_some_and(|s| s == [Dim::Known(0)]);

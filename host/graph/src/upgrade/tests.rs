@@ -1,6 +1,8 @@
 //! Older and newer forms of operators, as files have them. That the numbers are right is a matter
 //! of running them; here it is checked that each form becomes what the table says.
 
+mod positions;
+
 use crate::{
     Attr, AttrsExt, Graph, Tensor,
     load::tests::{attr, load, model, node, port},
@@ -49,7 +51,7 @@ fn axes_of_reductions_become_inputs() {
         "ReduceLogSumExp",
         "ReduceSumSquare",
     ];
-    for opset in 13..=17 {
+    for opset in 11..=17 {
         for op in reductions {
             let attrs = vec![("axes", Attr::Ints(vec![1, -1])), ("keepdims", Attr::Int(0))];
             let g = load(&one(opset, op, vec![port("x", &["B", "3", "T"])], attrs)).unwrap();
@@ -64,6 +66,41 @@ fn axes_of_reductions_become_inputs() {
     let g =
         load(&one(18, "ReduceMean", vec![port("x", &["B", "3"]), port("i64:axes", &["1"])], vec![])).unwrap();
     assert_eq!(ops(&g), ["ReduceMean"]);
+}
+
+#[test]
+fn forms_before_opset_13_become_the_later_ones() {
+    let ints = |name: &'static str, v: &[i64]| vec![(name, Attr::Ints(v.into()))];
+    let x = || vec![port("x", &["2", "3", "4"])];
+    for opset in [11, 12] {
+        for (op, inputs, attrs, expected) in [
+            ("Squeeze", vec![port("x", &["1", "3"])], ints("axes", &[0]), "f32[3]"),
+            ("Unsqueeze", x(), ints("axes", &[0, -1]), "f32[1, 2, 3, 4, 1]"),
+            ("ReduceSum", x(), ints("axes", &[1]), "f32[2, 1, 4]"),
+            ("ReduceMean", x(), ints("axes", &[1]), "f32[2, 1, 4]"),
+            ("Split", x(), [ints("split", &[1, 2]), vec![("axis", Attr::Int(1))]].concat(), "f32[2, 1, 4]"),
+            ("Softmax", x(), vec![], "f32[2, 3, 4]"),
+        ] {
+            let mut m = one(opset, op, inputs, attrs);
+            if op == "Split" {
+                m.graph.as_mut().unwrap().node[0].output.push("z".into());
+            }
+            let g = load(&m).unwrap();
+            assert_eq!(y(&g), expected, "{op} of opset {opset}");
+            assert!(g.nodes().all(|(_, n)| !n.attrs.contains_key("axes") && !n.attrs.contains_key("split")));
+        }
+        // All axes from the second on at once, unless that is the last.
+        let g = load(&one(opset, "LogSoftmax", x(), vec![])).unwrap();
+        assert_eq!(ops(&g), ["Flatten", "LogSoftmax", "Reshape"]);
+        let g = load(&one(opset, "Softmax", x(), vec![("axis", Attr::Int(2))])).unwrap();
+        assert_eq!(ops(&g), ["Softmax"]);
+    }
+    let g = load(&one(11, "Dropout", x(), vec![("ratio", Attr::Float(0.25))])).unwrap();
+    let (_, n) = g.nodes().next().unwrap();
+    assert_eq!(g.value(n.inputs[1].unwrap()).tensor().unwrap().as_scalar(), Some(0.25));
+    let mode = vec![("coordinate_transformation_mode", Attr::Text("tf_half_pixel_for_nn".into()))];
+    refused(&one(11, "Resize", x(), mode), &["the_Resize", "tf_half_pixel_for_nn"]);
+    refused(&one(12, "Squeeze", x(), vec![("axes", Attr::Int(0))]), &["the_Squeeze", "`axes`"]);
 }
 
 #[test]
@@ -154,34 +191,6 @@ fn group_normalization_scales_by_group_then_by_channel() {
 }
 
 #[test]
-fn attention_is_composed() {
-    let port4 = |n: &str, heads: &str| port(n, &["B", heads, "T", "8"]);
-    let m = one(23, "Attention", vec![port4("q", "4"), port4("k", "4"), port4("v", "4")], vec![]);
-    let g = load(&m).unwrap();
-    assert_eq!(
-        (ops(&g), y(&g).as_str()),
-        (vec!["Mul", "Transpose", "MatMul", "Softmax", "MatMul"], "f32[B, 4, T, 8]")
-    );
-    let m = one(
-        23,
-        "Attention",
-        vec![port4("q", "4"), port4("k", "2"), port4("v", "2")],
-        vec![("is_causal", Attr::Int(1))],
-    );
-    let g = load(&m).unwrap();
-    assert_eq!(y(&g), "f32[B, 4, T, 8]");
-    assert!(ops(&g).contains(&"Trilu") && ops(&g).contains(&"Tile"), "{}", g.describe());
-    let flat = |n: &str| port(n, &["B", "T", "32"]);
-    let heads = vec![("q_num_heads", Attr::Int(4)), ("kv_num_heads", Attr::Int(4))];
-    let g = load(&one(23, "Attention", vec![flat("q"), flat("k"), flat("v")], heads)).unwrap();
-    assert_eq!(y(&g), "f32[B, T, 32]");
-    refused(
-        &one(23, "Attention", vec![flat("q"), flat("k"), flat("v")], vec![]),
-        &["the_Attention", "heads"],
-    );
-}
-
-#[test]
 fn what_opset_18_cannot_say_is_refused_by_name() {
     let x = || port("x", &["1", "4", "8", "8"]);
     let text = |t: &str| Attr::Text(t.into());
@@ -191,10 +200,19 @@ fn what_opset_18_cannot_say_is_refused_by_name() {
         &["the_AveragePool", "dilations"],
     );
     refused(
-        &one(19, "Pad", vec![x(), port("i64:p", &["8"])], vec![("mode", text("wrap"))]),
-        &["the_Pad", "wrap"],
+        &one(20, "DFT", vec![x(), port("i64:n", &[]), port("i64:axis", &[])], vec![]),
+        &["the_DFT", "literal axis"],
     );
-    refused(&one(20, "DFT", vec![x()], vec![]), &["the_DFT", "opset 20"]);
+    let both = vec![("onesided", Attr::Int(1)), ("inverse", Attr::Int(1))];
+    refused(&one(20, "DFT", vec![x()], both), &["the_DFT", "inverse"]);
+    refused(&one(26, "BitCast", vec![x()], vec![("to", Attr::Int(6))]), &["the_BitCast", "opset 26"]);
+    refused(&one(26, "CumProd", vec![x(), port("i64:axis", &[])], vec![]), &["the_CumProd", "literal axis"]);
+    let rotated = vec![x(), port("cos", &["1", "8", "3"]), port("sin", &["1", "8", "3"])];
+    refused(&one(23, "RotaryEmbedding", rotated, vec![]), &["the_RotaryEmbedding", "6 features", "found 8"]);
+    refused(
+        &one(20, "AffineGrid", vec![x(), port("i64:size", &["4"])], vec![]),
+        &["the_AffineGrid", "[N, 2, 3]"],
+    );
     refused(
         &one(
             20,
@@ -208,7 +226,6 @@ fn what_opset_18_cannot_say_is_refused_by_name() {
         &one(19, "Resize", vec![x()], vec![("coordinate_transformation_mode", text("half_pixel_symmetric"))]),
         &["the_Resize"],
     );
-    refused(&one(28, "Mod", vec![x(), x()], vec![]), &["`x`"]);
     let batch = vec![x(), port("s", &["4"]), port("b", &["4"]), port("m", &["4"]), port("v", &["4"])];
     let mut m = one(13, "BatchNormalization", batch, vec![]);
     m.graph.as_mut().unwrap().node[0].output.push("mean".into());
@@ -220,18 +237,26 @@ fn what_opset_18_cannot_say_is_refused_by_name() {
 }
 
 #[test]
-fn padding_that_wraps_is_joined_of_parts() {
+fn padding_that_wraps_takes_places_modulo_the_size() {
     let pads = |v: &[i64]| {
         let p = node("Constant", &[], &["p"], vec![attr("value_ints", Attr::Ints(v.into()))]);
         let pad = node("Pad", &["x", "p"], &["y"], vec![attr("mode", Attr::Text("wrap".into()))]);
         model(19, vec![port("x", &["B", "4"])], vec![p, pad])
     };
-    let g = load(&pads(&[0, 1, 0, 2])).unwrap();
-    assert_eq!((ops(&g), y(&g).as_str()), (vec!["Slice", "Slice", "Concat"], "f32[B, 7]"));
-    let g = load(&pads(&[0, -1, 0, 3])).unwrap();
-    assert_eq!((ops(&g), y(&g).as_str()), (vec!["Slice", "Slice", "Concat"], "f32[B, 6]"));
-    refused(&pads(&[0, 5, 0, 0]), &["wrap around more than once"]);
+    for (given, expected) in [
+        ([0, 1, 0, 2], vec![3, 0, 1, 2, 3, 0, 1]),
+        ([0, -1, 0, 3], vec![1, 2, 3, 0, 1, 2]),
+        ([0, 5, 0, 0], vec![3, 0, 1, 2, 3, 0, 1, 2, 3]),
+    ] {
+        let g = load(&pads(&given)).unwrap();
+        let (_, gather) = g.nodes().find(|(_, n)| n.op == "Gather").unwrap();
+        let taken = g.value(gather.inputs[1].unwrap()).tensor().unwrap().to_i64();
+        assert_eq!((y(&g), taken), (format!("f32[B, {}]", expected.len()), Some(expected)));
+    }
     refused(&pads(&[0, 1, 0]), &["expected 4 pads"]);
+    let pad = node("Pad", &["x", "p", "", "a"], &["y"], vec![attr("mode", Attr::Text("wrap".into()))]);
+    let inputs = vec![port("x", &["4"]), port("i64:p", &["2"]), port("i64:a", &["1"])];
+    refused(&model(19, inputs, vec![pad]), &["the_Pad", "literal `axes`"]);
 }
 
 #[test]

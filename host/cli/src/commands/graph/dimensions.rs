@@ -2,7 +2,7 @@
 
 use crate::error::{CliError, Result, suggestion};
 use ekphrasis_graph::Graph;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 /// Sizes by symbol.
 pub struct Dimensions {
@@ -13,6 +13,30 @@ pub struct Dimensions {
 }
 
 impl Dimensions {
+    /// Reads a model with sizes by `NAME=SIZE` settings, as [`read`](Self::read) does. They are set when the
+    /// file is read: control flow and gradient rules may depend on them.
+    pub fn load(path: &Path, settings: &[String]) -> Result<(Graph, Self)> {
+        let symbolic = Graph::load(path).map_err(CliError::from);
+        if settings.is_empty() {
+            let graph = symbolic?;
+            let dimensions = Self::read(&graph, &[])?;
+            return Ok((graph, dimensions));
+        }
+        // What cannot be read without sizes still tells which names are wrong.
+        let given = settings.iter().map(|s| setting(s)).collect::<Result<BTreeMap<_, _>>>()?;
+        let known = symbolic.map(|graph| Self::read(&graph, settings)).ok().transpose()?;
+        let graph = Graph::load_sized(path, &given)?;
+        let dimensions = match known {
+            Some(known) => known,
+            None => {
+                let mut rest = Self::read(&graph, &[])?;
+                rest.sizes.extend(given);
+                rest
+            }
+        };
+        Ok((graph, dimensions))
+    }
+
     /// Reads `NAME=SIZE` settings. A symbol without one is 1 where it counts the rows of inputs (their
     /// first dimension) alone, and 32 elsewhere.
     pub fn read(graph: &Graph, settings: &[String]) -> Result<Self> {
@@ -27,21 +51,17 @@ impl Dimensions {
         }
         let mut sizes = known.clone();
         let mut assumed: Vec<String> = known.keys().cloned().collect();
-        for setting in settings {
-            let wrong = |message: String| CliError::Usage(format!("--set {setting}: {message}"));
-            let (name, size) =
-                setting.split_once('=').ok_or_else(|| wrong("expected NAME=SIZE, as --set B=64".into()))?;
-            let size = size.parse::<i64>().ok().filter(|n| (1..=i64::from(i32::MAX)).contains(n));
-            let size = size.ok_or_else(|| wrong("expected a size from 1 to 2147483647".into()))?;
-            if !known.contains_key(name) {
+        for text in settings {
+            let (name, size) = setting(text)?;
+            if !known.contains_key(&name) {
                 let hint = match known.is_empty() {
                     true => "hint: all sizes of its inputs are fixed".into(),
-                    false => suggestion(name, known.keys().map(String::as_str)),
+                    false => suggestion(&name, known.keys().map(String::as_str)),
                 };
-                return Err(wrong(format!("no input has a dimension `{name}`\n{hint}")));
+                return Err(wrong(text, &format!("no input has a dimension `{name}`\n{hint}")));
             }
-            sizes.insert(name.into(), size);
-            assumed.retain(|other| other != name);
+            assumed.retain(|other| *other != name);
+            sizes.insert(name, size);
         }
         Ok(Self { sizes, assumed })
     }
@@ -68,6 +88,18 @@ impl Dimensions {
     }
 }
 
+fn wrong(setting: &str, message: &str) -> CliError {
+    CliError::Usage(format!("--set {setting}: {message}"))
+}
+
+/// A name and a size.
+fn setting(text: &str) -> Result<(String, i64)> {
+    let (name, size) =
+        text.split_once('=').ok_or_else(|| wrong(text, "expected NAME=SIZE, as --set B=64"))?;
+    let size = size.parse::<i64>().ok().filter(|n| (1..=i64::from(i32::MAX)).contains(n));
+    Ok((name.into(), size.ok_or_else(|| wrong(text, "expected a size from 1 to 2147483647"))?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,6 +118,26 @@ mod tests {
         assert!(set(&["b=64"]).unwrap_err().contains("no input has a dimension `b`\nhint: did you mean"));
         for bad in ["B", "B=", "B=0", "B=x", "B=99999999999"] {
             assert!(set(&[bad]).unwrap_err().starts_with(&format!("--set {bad}: expected")), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_set_before_loops_are_unrolled() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../graph/tests/models/loop.onnx");
+        let load = |settings: &[&str]| {
+            let settings: Vec<String> = settings.iter().map(|s| (*s).into()).collect();
+            let loaded = Dimensions::load(&file, &settings);
+            loaded.map(|(g, d)| (g.nodes().filter(|(_, n)| n.op == "Tanh").count(), d.describe()))
+        };
+        assert_eq!(load(&["T=3"]).unwrap(), (3, "B = 1 (assumed), T = 3".into()));
+        for (settings, expected) in [
+            (vec![], "is not known before the model runs"),
+            (vec!["B=2"], "is not known before the model runs"),
+            (vec!["T=3", "S=2"], "no input has a dimension `S`"),
+            (vec!["T=x"], "expected a size"),
+        ] {
+            let message = load(&settings).unwrap_err().to_string();
+            assert!(message.contains(expected), "{settings:?}: {message}");
         }
     }
 }

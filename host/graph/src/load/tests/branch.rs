@@ -1,9 +1,9 @@
-//! `If` whose condition is known.
+//! `If`, decided by shapes or by the data.
 
 use super::*;
 
 /// A graph as an attribute, with these nodes and outputs.
-fn graph(name: &str, nodes: Vec<proto::NodeProto>, outputs: &[&str]) -> proto::AttributeProto {
+pub(super) fn graph(name: &str, nodes: Vec<proto::NodeProto>, outputs: &[&str]) -> proto::AttributeProto {
     let g = proto::GraphProto {
         name: name.into(),
         node: nodes,
@@ -17,7 +17,7 @@ fn branches(then: Vec<proto::NodeProto>, other: Vec<proto::NodeProto>) -> Vec<pr
     vec![graph("then_branch", then, &["out"]), graph("else_branch", other, &["out"])]
 }
 
-fn ops(g: &Graph) -> Vec<&str> {
+pub(super) fn ops(g: &Graph) -> Vec<&str> {
     g.nodes().map(|(_, n)| n.op.as_str()).collect()
 }
 
@@ -60,7 +60,7 @@ fn the_branch_that_shapes_decide_takes_its_place() {
 }
 
 /// A function of `own` with these nodes.
-fn function(name: &str, nodes: Vec<proto::NodeProto>) -> proto::FunctionProto {
+pub(super) fn function(name: &str, nodes: Vec<proto::NodeProto>) -> proto::FunctionProto {
     proto::FunctionProto {
         name: name.into(),
         domain: "own".into(),
@@ -73,11 +73,11 @@ fn function(name: &str, nodes: Vec<proto::NodeProto>) -> proto::FunctionProto {
     }
 }
 
-fn call(name: &str, from: &str, to: &str, attrs: Vec<proto::AttributeProto>) -> proto::NodeProto {
+pub(super) fn call(name: &str, from: &str, to: &str, attrs: Vec<proto::AttributeProto>) -> proto::NodeProto {
     proto::NodeProto { domain: "own".into(), ..node(name, &[from], &[to], attrs) }
 }
 
-fn truth(name: &str, value: bool) -> proto::NodeProto {
+pub(super) fn truth(name: &str, value: bool) -> proto::NodeProto {
     node("Constant", &[], &[name], vec![attr("value", Attr::Tensor(Tensor::scalar_bool(value)))])
 }
 
@@ -118,6 +118,60 @@ fn branches_that_never_end_are_refused() {
         m.functions = vec![function("f", body)];
         refused(&m, &["at most 32 deep"]);
     }
+}
+
+/// An `If` over the input `c`.
+fn undecided(attrs: Vec<proto::AttributeProto>) -> proto::ModelProto {
+    let node = node("If", &["c"], &["y"], attrs);
+    model(18, vec![port("x", &["2"]), port("bool:c", &["1"])], vec![node])
+}
+
+#[test]
+fn where_the_data_decide_both_branches_are_computed() {
+    let one = |op| vec![node(op, &["x"], &["out"], vec![])];
+    let g = load(&undecided(branches(one("Exp"), one("Neg")))).unwrap();
+    // The condition is no scalar, but the outputs keep their shape.
+    assert_eq!(ops(&g), ["Exp", "Neg", "Reshape", "Where"]);
+    assert_eq!(g.value(g.output_named("y").unwrap()).describe(), "f32[2]");
+    let whole = vec![node("ReduceMax", &["x"], &["out"], vec![])];
+    refused(
+        &undecided(branches(one("Exp"), whole)),
+        &["the_If", "condition `c`", "f32[2] and f32[1]", "hint"],
+    );
+    let shape = vec![node("Shape", &["x"], &["out"], vec![])];
+    refused(&undecided(branches(shape, one("Exp"))), &["the_If", "condition `c`", "i64[1] and f32[2]"]);
+}
+
+#[test]
+fn parameters_in_branches_keep_their_names() {
+    let with = |value: f32| {
+        let mut branch = graph("", vec![node("Mul", &["x", "w"], &["out"], vec![])], &["out"]);
+        branch.g.get_or_insert_default().initializer = vec![floats("w", &[2], &[value; 2])];
+        branch
+    };
+    let both = |a, b| {
+        let named = [("then_branch", a), ("else_branch", b)];
+        undecided(named.map(|(name, v)| proto::AttributeProto { name: name.into(), ..with(v) }).to_vec())
+    };
+    let g = load(&both(1.0, 1.0)).unwrap();
+    assert_eq!(g.initializers().keys().collect::<Vec<_>>(), [&"w"]);
+    let g = load(&both(1.0, 2.0)).unwrap();
+    assert_eq!(g.initializers().len(), 2, "{}", g.describe());
+}
+
+#[test]
+fn what_a_branch_names_is_forgotten_after_it() {
+    // `h` is one thing in the branch, and another after it.
+    let branch = || vec![node("Exp", &["x"], &["h"], vec![]), node("Neg", &["h"], &["out"], vec![])];
+    let mut m = undecided(branches(branch(), branch()));
+    let g = graph_of(&mut m);
+    g.node[0].output = vec!["chosen".into()];
+    g.node.push(node("Tanh", &["chosen"], &["h"], vec![]));
+    g.node.push(node("Abs", &["h"], &["y"], vec![]));
+    assert_eq!(ops(&load(&m).unwrap()), ["Exp", "Neg", "Tanh", "Abs"]);
+    // What only the branch makes is not there outside.
+    graph_of(&mut m).node.remove(1);
+    refused(&m, &["the_Abs", "`h`"]);
 }
 
 #[test]

@@ -6,8 +6,8 @@ mod step;
 pub use gradient::differentiated;
 pub use step::{Args as StepArgs, step};
 
+use super::dimensions::Dimensions;
 use crate::{Context, error::Result, screen::print};
-use ekphrasis_graph::Graph;
 use std::path::PathBuf;
 
 /// Arguments of `graph grad`.
@@ -25,6 +25,9 @@ pub struct Args {
     #[arg(long, value_name = "1|2", default_value_t = 1, conflicts_with = "loss",
           value_parser = clap::value_parser!(u8).range(1..=2))]
     order: u8,
+    /// Size of a symbolic dimension, where control flow or a gradient rule needs it
+    #[arg(long, value_name = "NAME=SIZE")]
+    set: Vec<String>,
     #[command(flatten)]
     step: step::Args,
     /// The .onnx file to write
@@ -34,7 +37,7 @@ pub struct Args {
 
 /// Writes a gradient graph, or a training step.
 pub fn run(context: &Context, args: Args) -> Result<()> {
-    let graph = Graph::load(&args.model)?;
+    let (graph, _) = Dimensions::load(&args.model, &args.set)?;
     let place = args.model.display().to_string();
     let graph = match &args.step.loss {
         Some(loss) => step(context, &graph, loss, &args.step)?,

@@ -90,9 +90,8 @@ struct LayerShare {
 
 /// Runs a model, or its gradient, or a training step, and says where the time goes.
 pub fn run(context: &Context, args: Args) -> Result<()> {
-    let model = Graph::load(&args.model)?;
+    let (model, dimensions) = Dimensions::load(&args.model, &args.set)?;
     let file = args.model.display().to_string();
-    let dimensions = Dimensions::read(&model, &args.set)?;
     let config = Config {
         offline: context.offline,
         providers: vec![Provider::new(&args.provider)],
