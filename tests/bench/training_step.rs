@@ -223,7 +223,7 @@ fn optimise(graph: &mut Graph, loss: ValueId, weights: &Arena, rate: f64) -> Res
     let step = graph.input("count", DType::F32, vec![])?;
     let lr = graph.scalar_like(step, rate);
     let spec = OptimizerSpec { kind: OptimizerKind::Adam, ..Default::default() };
-    let inputs = OptimizerInputs { w, grad, states, average: None, lr, step, decay_mask: None };
+    let inputs = OptimizerInputs { w, grad, states, average: None, lr, step, decay_mask: None, rates: None };
     let out = emit(graph, &spec, &inputs)?;
     graph.output("flat.next", out.w)?;
     for (name, value) in out.states {

@@ -109,7 +109,8 @@ impl Model {
         let mut vector = |name: &str| g.input(name, DType::F32, flat.clone());
         let (w, states) = (vector("flat")?, vec![vector("moment1")?, vector("moment2")?]);
         let (lr, step) = (g.input("rate", DType::F32, vec![])?, g.input("step", DType::F32, vec![])?);
-        let inputs = OptimizerInputs { w, grad, states, average: None, lr, step, decay_mask: None };
+        let inputs =
+            OptimizerInputs { w, grad, states, average: None, lr, step, decay_mask: None, rates: None };
         let outputs = emit(g, &self.spec, &inputs)?;
         g.output("next/flat", outputs.w)?;
         for (name, value) in outputs.states {
