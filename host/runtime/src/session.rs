@@ -25,7 +25,8 @@ pub struct SessionOptions {
     /// Where only the CPU computes, puts convolutions into ONNX Runtime's blocked layout, which is faster. On by
     /// default; the results differ in rounding.
     pub blocked: bool,
-    /// Where only the CPU computes, fuses elementwise arithmetic. On by default; the results are the same.
+    /// Where only the CPU computes, puts operators of our own in the place of elementwise arithmetic and of patches
+    /// that are cut and joined. On by default; the results are the same.
     pub fused: bool,
     /// Writes a profile to a file that starts with this path; see [`Session::end_profile`].
     pub profile: Option<PathBuf>,

@@ -123,3 +123,79 @@ fn fused_arithmetic_gives_the_same_bits() {
         }
     }
 }
+
+/// How pictures are cut into patches, and whether one operator can do it.
+struct Cut {
+    pictures: &'static [usize],
+    swapped: bool,
+    /// Top, left, bottom, right.
+    pads: [i64; 4],
+    mode: &'static str,
+    value: f32,
+    starts: &'static [[i64; 2]],
+    size: [i64; 2],
+    steps: [i64; 2],
+}
+
+const CUT: Cut = Cut {
+    pictures: &[3, 5, 6, 7],
+    swapped: false,
+    pads: [1, 1, 1, 1],
+    mode: "constant",
+    value: 0.0,
+    starts: &[[0, 0], [0, 1], [0, 2], [2, 0], [2, 2]],
+    size: [6, 7],
+    steps: [1, 1],
+};
+
+#[test]
+fn patches_are_what_the_slices_are() {
+    let (runtime, numbers) = (runtime(), &mut Numbers(11));
+    let cuts = [
+        CUT,
+        Cut { swapped: true, ..CUT },
+        Cut { pads: [0; 4], size: [4, 5], ..CUT },
+        Cut { pads: [2, 0, 1, 3], size: [7, 8], ..CUT },
+        Cut { size: [3, 3], steps: [2, 2], swapped: true, ..CUT },
+        Cut { size: [3, 2], steps: [2, 3], pads: [0, 2, 1, 1], ..CUT },
+        // Whole rows and columns of padding.
+        Cut { pads: [4, 8, 0, 0], starts: &[[0, 0], [1, 9]], size: [4, 6], ..CUT },
+        // Not only zeros around.
+        Cut { value: 0.5, ..CUT },
+        Cut { mode: "reflect", swapped: true, ..CUT },
+    ];
+    for cut in cuts {
+        let mut g = Graph::new("patches");
+        let mut dims: Vec<Dim> = cut.pictures.iter().map(|d| Dim::from(*d)).collect();
+        dims[0] = Dim::symbol("N");
+        let pictures = g.input("x", DType::F32, dims).unwrap();
+        let mut x = pictures;
+        if cut.swapped {
+            x = g.transpose(x, &[1, 0, 2, 3]).unwrap();
+        }
+        if cut.pads != [0; 4] {
+            let [top, left, bottom, right] = cut.pads;
+            let pads = g.int_list(&[0, 0, top, left, 0, 0, bottom, right]);
+            let value = g.scalar_like(x, f64::from(cut.value));
+            x = g.op("Pad", &[x, pads, value], &[("mode", cut.mode.into())]).unwrap();
+        }
+        let parts: Vec<ValueId> = cut
+            .starts
+            .iter()
+            .map(|start| {
+                let end = |i: usize| start[i] + (cut.size[i] - 1) * cut.steps[i] + 1;
+                g.slice(x, &[2, 3], start, &[end(0), end(1)], &cut.steps).unwrap()
+            })
+            .collect();
+        let y = g.concat(&parts, 1).unwrap();
+        let y = g.neg(y).unwrap();
+        g.output("y", y).unwrap();
+        let x = numbers.tensor(cut.pictures);
+        let run = |fused: bool| {
+            let options = SessionOptions { fused, ..SessionOptions::default() };
+            let outputs = runtime.session(&g, &options).unwrap().run(&[("x", &x)]).unwrap();
+            (outputs[0].dims().to_vec(), outputs[0].to_f32().unwrap())
+        };
+        assert_eq!(run(false), run(true), "{}", g.describe());
+    }
+}

@@ -98,9 +98,9 @@ impl Runner {
 
 /// The memory of an output, of which each thread writes a part of its own.
 #[derive(Clone, Copy)]
-struct Target(*mut f32);
+pub(super) struct Target(pub *mut f32);
 
-// SAFETY: threads write disjoint ranges, and the memory outlives them.
+// SAFETY: threads write disjoint parts, and the memory outlives them.
 unsafe impl Send for Target {}
 // SAFETY: as above.
 unsafe impl Sync for Target {}

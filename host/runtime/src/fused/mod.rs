@@ -1,4 +1,5 @@
-//! Elementwise arithmetic of a graph in one pass over memory, on the CPU.
+//! Operators of our own that go over memory once, on the CPU: elementwise arithmetic, and the [patches](patches) of
+//! weight gradients.
 //!
 //! ONNX Runtime runs `Mul`, `Add` and the like one after the other, each over whole tensors, so that a chain of them
 //! takes as long as its intermediate results take to be written and read: an update by Adam goes over memory twelve
@@ -10,6 +11,7 @@
 mod arithmetic;
 mod groups;
 mod kernel;
+mod patches;
 mod program;
 mod view;
 
@@ -26,14 +28,23 @@ const NAME: &str = "Elementwise";
 
 /// The operators of [`rewrite`]'s graphs.
 pub(crate) fn operators() -> ort::Result<OperatorDomain> {
-    OperatorDomain::new(DOMAIN)?.add(kernel::Elementwise)
+    OperatorDomain::new(DOMAIN)?.add(kernel::Elementwise)?.add(patches::Patches)
 }
 
-/// The graph with groups of elementwise nodes in one operator each.
+/// The graph with our operators wherever they fit.
 pub(crate) fn rewrite(graph: &Graph) -> Result<Cow<'_, Graph>> {
+    let patches = patches::rewrite(graph)?;
+    Ok(match elementwise(&patches)? {
+        Some(new) => Cow::Owned(new),
+        None => patches,
+    })
+}
+
+/// The graph with groups of elementwise nodes in one operator each, if it has any.
+fn elementwise(graph: &Graph) -> Result<Option<Graph>> {
     let plan = groups::find(graph);
     if plan.groups.is_empty() {
-        return Ok(Cow::Borrowed(graph));
+        return Ok(None);
     }
     let mut copy = Copy { from: graph, to: Graph::new(&graph.name), map: HashMap::new() };
     for (id, value) in graph.values() {
@@ -55,7 +66,7 @@ pub(crate) fn rewrite(graph: &Graph) -> Result<Cow<'_, Graph>> {
         let value = copy.stand_in(*value)?;
         copy.to.output(name, value)?;
     }
-    Ok(Cow::Owned(copy.to))
+    Ok(Some(copy.to))
 }
 
 /// A graph on its way.
@@ -178,5 +189,32 @@ mod tests {
         };
         assert_eq!(fused(&[&[64, 64], &[64]], linear), ["MatMul", "Add", ONE]);
         assert_eq!(fused(&[&[64, 64], &[64, 64]], linear), ["MatMul", ONE]);
+    }
+
+    /// Patches of 2x2 under a picture with a border, with steps and an axis of the border's filling.
+    fn patches(step: i64, axis: i64, filling: f64) -> Vec<String> {
+        fused(&[&[2, 3, 8, 8]], |g, x| {
+            let pads = g.int_list(&[0, 0, 1, 1, 0, 0, 1, 1]);
+            let (turned, value) = (g.transpose(x[0], &[1, 0, 2, 3])?, g.scalar_like(x[0], filling));
+            let padded = g.op("Pad", &[turned, pads, value], &[])?;
+            let mut parts = vec![];
+            for start in [[0, 0], [0, 1], [1, 0], [1, 1]] {
+                let ends = if step > 0 { start.map(|s| s + 8) } else { start.map(|_| -i64::MAX) };
+                parts.push(g.slice(padded, &[2, 3], &start, &ends, &[step, step])?);
+            }
+            g.concat(&parts, axis)
+        })
+    }
+
+    #[test]
+    fn patches_are_found() {
+        assert_eq!(patches(1, 1, 0.0), ["ekphrasis::Patches"]);
+        assert_eq!(patches(2, 1, 0.0), ["ekphrasis::Patches"]);
+        assert_eq!(
+            patches(1, 1, 1.0),
+            ["Transpose", "Pad", "ekphrasis::Patches"],
+            "the border is no padding"
+        );
+        assert_eq!(patches(1, 0, 0.0).last().map(String::as_str), Some("Concat"), "another axis");
     }
 }
