@@ -40,10 +40,12 @@ pub fn recompute(graph: &Graph, what: &Recompute) -> Result<(Graph, Vec<ValueId>
     let order: Vec<(NodeId, &Node)> = graph.nodes().filter(|(_, n)| makes(n, &forward)).collect();
     let within = inner_values(&order, what);
 
+    let (to, map) =
+        graph.leaves(|v| needed.contains(&v) || matches!(graph.value(v).origin, Origin::Input))?;
     let mut copy = Copy {
         from: graph,
-        to: Graph::new(&graph.name),
-        map: HashMap::new(),
+        to,
+        map,
         within,
         parameters: what.parameters,
         zeros: HashMap::new(),
@@ -51,16 +53,6 @@ pub fn recompute(graph: &Graph, what: &Recompute) -> Result<(Graph, Vec<ValueId>
         last: None,
         ready: vec![],
     };
-    let values: HashSet<ValueId> = graph.inputs().iter().copied().chain(needed.iter().copied()).collect();
-    for (id, value) in graph.values().filter(|(id, _)| values.contains(id)) {
-        let new = match &value.origin {
-            Origin::Input => copy.to.input(&value.name, value.dtype, value.shape.clone())?,
-            Origin::Initializer(t) => copy.to.initializer(&value.name, t.clone())?,
-            Origin::Constant(t) => copy.to.constant((**t).clone()),
-            Origin::Node(_) => continue,
-        };
-        copy.map.insert(id, new);
-    }
     for (_, node) in graph.nodes().filter(|(_, n)| makes(n, &needed)) {
         match makes(node, &forward) {
             true => copy.forward(node)?,

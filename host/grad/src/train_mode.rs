@@ -29,16 +29,8 @@ pub fn running_statistics(graph: &Graph) -> BTreeSet<ValueId> {
 /// # Errors
 /// When a statistic is not an initializer, or two nodes share one.
 pub fn batch_norm_training(graph: &Graph) -> Result<(Graph, Vec<RunningStatistic>)> {
-    let mut copy = Copy { to: Graph::new(&graph.name), map: HashMap::new(), running: vec![] };
-    for (id, value) in graph.values() {
-        let new = match &value.origin {
-            Origin::Input => copy.to.input(&value.name, value.dtype, value.shape.clone())?,
-            Origin::Initializer(t) => copy.to.initializer(&value.name, t.clone())?,
-            Origin::Constant(t) => copy.to.constant((**t).clone()),
-            Origin::Node(_) => continue,
-        };
-        copy.map.insert(id, new);
-    }
+    let (to, map) = graph.leaves(|_| true)?;
+    let mut copy = Copy { to, map, running: vec![] };
     for (_, node) in graph.nodes() {
         match node.op.as_str() {
             "BatchNormalization" => copy.batch_norm(graph, node)?,

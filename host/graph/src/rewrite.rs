@@ -73,6 +73,22 @@ impl Graph {
             .collect()
     }
 
+    /// A graph without nodes that has those inputs, initializers and literals of this one that `wanted` takes, and
+    /// the values that stand for them there: where a copy with other nodes begins.
+    pub fn leaves(&self, wanted: impl Fn(ValueId) -> bool) -> Result<(Graph, HashMap<ValueId, ValueId>)> {
+        let (mut graph, mut map) = (Graph::new(&self.name), HashMap::new());
+        for (id, value) in self.values().filter(|(id, _)| wanted(*id)) {
+            let new = match &value.origin {
+                Origin::Input => graph.input(&value.name, value.dtype, value.shape.clone())?,
+                Origin::Initializer(t) => graph.initializer(&value.name, t.clone())?,
+                Origin::Constant(t) => graph.constant((**t).clone()),
+                Origin::Node(_) => continue,
+            };
+            map.insert(id, new);
+        }
+        Ok((graph, map))
+    }
+
     /// A copy with only what the outputs need; input ports stay.
     pub fn pruned(&self) -> Result<Graph> {
         let mut graph = Graph::new(&self.name);

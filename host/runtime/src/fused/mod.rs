@@ -16,7 +16,7 @@ mod program;
 mod view;
 
 use crate::Result;
-use ekphrasis_graph::{Graph, Origin, ValueId};
+use ekphrasis_graph::{Graph, ValueId};
 use ort::operator::OperatorDomain;
 use std::{borrow::Cow, collections::HashMap};
 
@@ -46,16 +46,8 @@ fn elementwise(graph: &Graph) -> Result<Option<Graph>> {
     if plan.groups.is_empty() {
         return Ok(None);
     }
-    let mut copy = Copy { from: graph, to: Graph::new(&graph.name), map: HashMap::new() };
-    for (id, value) in graph.values() {
-        let new = match &value.origin {
-            Origin::Input => copy.to.input(&value.name, value.dtype, value.shape.clone())?,
-            Origin::Initializer(t) => copy.to.initializer(&value.name, t.clone())?,
-            Origin::Constant(t) => copy.to.constant((**t).clone()),
-            Origin::Node(_) => continue,
-        };
-        copy.map.insert(id, new);
-    }
+    let (to, map) = graph.leaves(|_| true)?;
+    let mut copy = Copy { from: graph, to, map };
     for unit in plan.order(graph) {
         match unit {
             groups::Unit::Node(id) => copy.node(graph.node(id))?,
