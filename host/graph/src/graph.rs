@@ -80,6 +80,17 @@ pub struct Node {
     pub attrs: Attrs,
 }
 
+/// The kind of processor that a graph is meant for: where several forms of the same are possible, the one that is fast
+/// there is taken. Every form runs everywhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Target {
+    /// Few threads and large caches.
+    #[default]
+    Cpu,
+    /// Thousands of threads, and a price for each operator.
+    Gpu,
+}
+
 /// A graph under construction or loaded: opset 18, shapes inferred as nodes are added.
 ///
 /// Adding a node that is already there (same operator, inputs and attributes) returns the values of
@@ -97,6 +108,8 @@ pub struct Graph {
     pub(crate) node_names: HashSet<String>,
     /// Prefix of the names of nodes added from here on, as `captioner/decode/`.
     pub scope: String,
+    /// What it is meant for.
+    pub target: Target,
 }
 
 impl Graph {
@@ -112,6 +125,7 @@ impl Graph {
             seen: HashMap::new(),
             node_names: HashSet::new(),
             scope: String::new(),
+            target: Target::default(),
         }
     }
 

@@ -37,7 +37,7 @@ pub use dim::{Dim, Shape, product, show as show_shape};
 pub use dtype::DType;
 pub use einsum::Equation;
 pub use error::{GraphError, Result};
-pub use graph::{Graph, Node, NodeId, Origin, Value, ValueId, is_random};
+pub use graph::{Graph, Node, NodeId, Origin, Target, Value, ValueId, is_random};
 pub use load::FileFacts;
 pub use tensor::Tensor;
 

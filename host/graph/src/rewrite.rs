@@ -77,6 +77,7 @@ impl Graph {
     /// the values that stand for them there: where a copy with other nodes begins.
     pub fn leaves(&self, wanted: impl Fn(ValueId) -> bool) -> Result<(Graph, HashMap<ValueId, ValueId>)> {
         let (mut graph, mut map) = (Graph::new(&self.name), HashMap::new());
+        graph.target = self.target;
         for (id, value) in self.values().filter(|(id, _)| wanted(*id)) {
             let new = match &value.origin {
                 Origin::Input => graph.input(&value.name, value.dtype, value.shape.clone())?,
@@ -92,6 +93,7 @@ impl Graph {
     /// A copy with only what the outputs need; input ports stay.
     pub fn pruned(&self) -> Result<Graph> {
         let mut graph = Graph::new(&self.name);
+        graph.target = self.target;
         let mut feed = HashMap::new();
         for id in self.inputs() {
             let v = self.value(*id);

@@ -4,8 +4,9 @@ use crate::{
     DeviceTensor, Port, Result, Session,
     error::checked,
     memory::{Claim, Memory},
+    runtime,
 };
-use ort::{AsPointer, sys, value::DynTensor};
+use ort::{AsPointer, session::RunOptions, sys, value::DynTensor};
 use std::{
     collections::HashMap,
     ptr::{self, NonNull},
@@ -13,19 +14,52 @@ use std::{
     sync::{Arc, PoisonError},
 };
 
+/// The number by which ONNX Runtime neither captures nor replays.
+const NO_GRAPH: i64 = -1;
+
+/// What a binding does that is captured; the words tell how to do without.
+const CAPTURED: &str = "running as a CUDA graph (`enable_cuda_graph = 0` for the provider does without)";
+
 /// Tensors tied to the inputs and outputs of a session. What is bound is kept alive, and writing into
 /// it is seen by the next run; binding a port again replaces what was there.
 pub struct Binding {
     session: Session,
     raw: NonNull<sys::OrtIoBinding>,
-    /// What is bound to each input, with the version of its memory that ONNX Runtime has seen.
-    inputs: Vec<Option<(DeviceTensor, u64)>>,
-    outputs: Vec<Option<DeviceTensor>>,
+    inputs: Vec<Option<Tied>>,
+    outputs: Vec<Option<Tied>>,
     /// Memories that a run reads or (`true`) writes, each once; valid while not `changed`.
     memories: Vec<(Arc<Memory>, bool)>,
     changed: bool,
+    /// Whether an address has changed since the last run.
+    moved: bool,
+    /// Where the session captures CUDA graphs: tells ONNX Runtime the number of this binding's, or that it has none.
+    options: Option<RunOptions>,
+    captured: bool,
     /// Whether outputs that nobody made room for hold the results of an earlier run.
     used: bool,
+}
+
+/// A tensor tied to a port.
+struct Tied {
+    tensor: DeviceTensor,
+    /// Its double where the session computes, if the tensor itself lies on the host and the session does not. It stays
+    /// where it is, as a captured graph demands.
+    double: Option<DeviceTensor>,
+    /// The version of an input's memory that its double has.
+    seen: Option<u64>,
+}
+
+impl Tied {
+    /// What ONNX Runtime gets to see.
+    fn place(&self) -> &DeviceTensor {
+        self.double.as_ref().unwrap_or(&self.tensor)
+    }
+
+    /// Whether ONNX Runtime would not see a difference.
+    fn at_place_of(&self, other: &Self) -> bool {
+        let (a, b) = (self.place(), other.place());
+        (a.range(), a.dims(), a.dtype()) == (b.range(), b.dims(), b.dtype())
+    }
 }
 
 // SAFETY: ONNX Runtime's binding is plain data without ties to a thread; `&mut self` guards its use.
@@ -42,9 +76,19 @@ impl Binding {
         drop(ort_session);
         let raw =
             NonNull::new(raw).ok_or_else(|| inner.error("binding", &ort::Error::new("no binding made")))?;
-        let (inputs, outputs) = (vec![None; inner.inputs.len()], vec![None; inner.outputs.len()]);
-        let session = session.clone();
-        let binding = Self { session, raw, inputs, outputs, memories: vec![], changed: true, used: false };
+        let nothing = |ports: &[Port]| ports.iter().map(|_| None).collect();
+        let binding = Self {
+            session: session.clone(),
+            raw,
+            inputs: nothing(&inner.inputs),
+            outputs: nothing(&inner.outputs),
+            memories: vec![],
+            changed: true,
+            moved: true,
+            options: None,
+            captured: false,
+            used: false,
+        };
         // ONNX Runtime keeps outputs in the order in which they are first bound.
         binding.free_outputs()?;
         Ok(binding)
@@ -63,20 +107,18 @@ impl Binding {
         let inner = &self.session.0;
         let i = inner.input(name)?;
         check(&self.session, "input", &inner.inputs[i], tensor)?;
-        let version = tensor.memory().version();
-        self.bind_input(i, tensor)?;
-        self.inputs[i] = Some((tensor.clone(), version));
+        let tied = self.tie(tensor, self.inputs[i].as_ref())?;
+        if self.inputs[i].as_ref().is_none_or(|old| !tied.at_place_of(old)) {
+            let name = inner.inputs[i].c_name.as_ptr();
+            // SAFETY: the binding, name and value are alive. The binding shares the value's memory, which
+            // `self.inputs` keeps alive.
+            unsafe { checked((ort::api().BindInput)(self.raw.as_ptr(), name, tied.place().value().ptr())) }
+                .map_err(|e| inner.error("binding an input", &e))?;
+            self.moved = true;
+        }
+        self.inputs[i] = Some(tied);
         self.changed = true;
         Ok(())
-    }
-
-    fn bind_input(&self, i: usize, tensor: &DeviceTensor) -> Result<()> {
-        let inner = &self.session.0;
-        let name = inner.inputs[i].c_name.as_ptr();
-        // SAFETY: the binding, name and value are alive. The binding shares the value's memory, which
-        // `self.inputs` keeps alive, or copies it to where the session wants it.
-        unsafe { checked((ort::api().BindInput)(self.raw.as_ptr(), name, tensor.value().ptr())) }
-            .map_err(|e| inner.error("binding an input", &e))
     }
 
     /// Ties an output to a tensor that takes its values at each run.
@@ -88,13 +130,30 @@ impl Binding {
         let i = inner.output(name)?;
         let port = &inner.outputs[i];
         check(&self.session, "output", port, tensor)?;
-        let name = port.c_name.as_ptr();
-        // SAFETY: the binding, name and value are alive; the memory stays so in `self.outputs`.
-        unsafe { checked((ort::api().BindOutput)(self.raw.as_ptr(), name, tensor.value().ptr())) }
-            .map_err(|e| inner.error("binding an output", &e))?;
-        self.outputs[i] = Some(tensor.clone());
+        let tied = self.tie(tensor, self.outputs[i].as_ref())?;
+        if self.outputs[i].as_ref().is_none_or(|old| !tied.at_place_of(old)) {
+            let name = port.c_name.as_ptr();
+            // SAFETY: the binding, name and value are alive; the memory stays so in `self.outputs`.
+            unsafe { checked((ort::api().BindOutput)(self.raw.as_ptr(), name, tied.place().value().ptr())) }
+                .map_err(|e| inner.error("binding an output", &e))?;
+            self.moved = true;
+        }
+        self.outputs[i] = Some(tied);
         self.changed = true;
         Ok(())
+    }
+
+    /// A tensor for a port, with a double where one is needed: the old one if it fits.
+    fn tie(&self, tensor: &DeviceTensor, old: Option<&Tied>) -> Result<Tied> {
+        let mut double = None;
+        if !self.session.0.on_host && tensor.is_on_host() {
+            let fits = |d: &&DeviceTensor| (d.dtype(), d.dims()) == (tensor.dtype(), tensor.dims());
+            double = match old.and_then(|old| old.double.as_ref()).filter(fits) {
+                Some(old) => Some(old.clone()),
+                None => Some(runtime::started()?.zeros(tensor.dtype(), tensor.dims())?),
+            };
+        }
+        Ok(Tied { tensor: tensor.clone(), double, seen: None })
     }
 
     /// Runs the graph. Returns the outputs that nobody made room for, in order, with their names.
@@ -108,21 +167,28 @@ impl Binding {
         if self.changed {
             self.prepare()?;
         }
-        self.renew_copies()?;
+        self.renew_doubles()?;
         if self.used {
             self.free_outputs()?;
         }
         self.used = true;
+        self.choose_graph()?;
         let inner = &self.session.0;
-        let _claim = Claim::new(&self.memories, || format!("running graph `{}`", inner.graph))?;
+        let claim = Claim::new(&self.memories, || format!("running graph `{}`", inner.graph))?;
         let session = inner.session.lock().unwrap_or_else(PoisonError::into_inner);
-        // SAFETY: session and binding are alive and held by this thread alone; the claim keeps others
-        // from the memory that is read and written.
-        unsafe {
-            checked((ort::api().RunWithBinding)(session.ptr().cast_mut(), ptr::null(), self.raw.as_ptr()))
-        }
-        .map_err(|e| inner.error("running", &e))?;
+        let options = self.options.as_ref().map_or(ptr::null(), AsPointer::ptr);
+        // SAFETY: session, options and binding are alive and held by this thread alone; the claim keeps
+        // others from the memory that is read and written.
+        unsafe { checked((ort::api().RunWithBinding)(session.ptr().cast_mut(), options, self.raw.as_ptr())) }
+            .map_err(|e| inner.error(if self.captured { CAPTURED } else { "running" }, &e))?;
         drop(session);
+        drop(claim);
+        self.moved = false;
+        for tied in self.outputs.iter().flatten() {
+            if let Some(double) = &tied.double {
+                tied.tensor.copy_from(double)?;
+            }
+        }
         if self.outputs.iter().all(Option::is_some) {
             return Ok(vec![]);
         }
@@ -180,20 +246,31 @@ impl Binding {
         Ok(tensors)
     }
 
-    /// On a device, ONNX Runtime holds copies of inputs that live elsewhere: renews those that changed.
-    fn renew_copies(&mut self) -> Result<()> {
-        if self.session.0.on_host {
-            return Ok(());
-        }
-        for i in 0..self.inputs.len() {
-            let Some((tensor, seen)) = &self.inputs[i] else { continue };
-            let version = tensor.memory().version();
-            if version != *seen {
-                let tensor = tensor.clone();
-                self.bind_input(i, &tensor)?;
-                self.inputs[i] = Some((tensor, version));
+    /// Brings the doubles of inputs up to date.
+    fn renew_doubles(&mut self) -> Result<()> {
+        for tied in self.inputs.iter_mut().flatten() {
+            let version = tied.tensor.memory().version();
+            if let Some(double) = tied.double.as_ref().filter(|_| tied.seen != Some(version)) {
+                double.copy_from(&tied.tensor)?;
+                tied.seen = Some(version);
             }
         }
+        Ok(())
+    }
+
+    /// Where the session captures: a CUDA graph of its own for a binding that has not changed since its last run, for
+    /// a graph keeps the addresses that it was captured with.
+    fn choose_graph(&mut self) -> Result<()> {
+        let inner = &self.session.0;
+        let still = !self.moved && self.outputs.iter().all(Option::is_some);
+        if !inner.captures || (self.options.is_some() && self.captured == still) {
+            return Ok(());
+        }
+        self.captured = still;
+        let number = if self.captured { inner.next_graph() } else { NO_GRAPH };
+        let mut options = RunOptions::new().map_err(|e| inner.error("running", &e))?;
+        options.set("gpu_graph_id", number.to_string()).map_err(|e| inner.error("running", &e))?;
+        self.options = Some(options);
         Ok(())
     }
 
@@ -204,7 +281,7 @@ impl Binding {
         let mut ranges = vec![];
         self.memories.clear();
         for (port, tied) in inner.inputs.iter().zip(&self.inputs) {
-            let Some((tensor, _)) = tied else {
+            let Some(Tied { tensor, .. }) = tied else {
                 return Err(inner.port_error("input", &port.name, port.describe(), "nothing bound".into()));
             };
             for (axis, size) in tensor.dims().iter().enumerate() {
@@ -219,7 +296,7 @@ impl Binding {
             self.memories.push((tensor.memory().clone(), false));
         }
         for (port, tied) in inner.outputs.iter().zip(&self.outputs) {
-            let Some(tensor) = tied else { continue };
+            let Some(Tied { tensor, .. }) = tied else { continue };
             ranges.push((tensor.range(), true, port.name.as_str()));
             self.memories.push((tensor.memory().clone(), true));
         }

@@ -105,12 +105,12 @@ pub enum RuntimeError {
     /// The graph itself is wrong.
     #[error(transparent)]
     Model(#[from] ekphrasis_graph::GraphError),
-    /// ONNX Runtime refused something that has to do with no graph.
+    /// ONNX Runtime, or CUDA below it, refused something that has to do with no graph.
     #[error("{action}: {message}")]
     Ort {
         /// What was being done.
         action: &'static str,
-        /// ONNX Runtime's own words.
+        /// Its own words.
         message: String,
     },
 }

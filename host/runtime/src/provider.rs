@@ -4,7 +4,10 @@ use crate::{Provider, Result, RuntimeError, error::ort};
 use ekphrasis_graph::{DType, Graph};
 use ort::{
     environment::Environment,
-    ep::{ArbitrarilyConfigurableExecutionProvider as _, CPU, CUDA, ExecutionProvider, TensorRT},
+    ep::{
+        ArbitrarilyConfigurableExecutionProvider as _, ArenaExtendStrategy, CPU, CUDA, ExecutionProvider,
+        TensorRT,
+    },
     memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType},
     session::{Session, builder::SessionBuilder},
 };
@@ -16,6 +19,8 @@ pub(crate) struct Providers {
     /// `providers: cpu (cuda: ...)`.
     pub report: String,
     pub device: Device,
+    /// Whether the first of them can replay a binding as a CUDA graph, and may.
+    pub capture: bool,
 }
 
 /// Where tensors of the first provider live.
@@ -30,14 +35,26 @@ pub(crate) struct Device {
 
 impl Device {
     pub fn memory_info(&self) -> Result<MemoryInfo<'static>> {
-        MemoryInfo::new(self.name.clone(), self.id, AllocatorType::Device, MemoryType::Default)
-            .map_err(ort("describing the device"))
+        memory_info(self.name.clone(), self.id)
     }
 
     pub fn is_host(&self) -> bool {
         self.name == AllocationDevice::CPU
     }
 }
+
+fn memory_info(name: AllocationDevice<'static>, id: i32) -> Result<MemoryInfo<'static>> {
+    MemoryInfo::new(name, id, AllocatorType::Device, MemoryType::Default)
+        .map_err(ort("describing the device"))
+}
+
+/// The host's memory.
+pub(crate) fn host_memory() -> Result<MemoryInfo<'static>> {
+    memory_info(AllocationDevice::CPU, 0)
+}
+
+/// CUDA's option for capturing graphs; see [`SessionOptions::capture`](crate::SessionOptions).
+const CAPTURE: &str = "enable_cuda_graph";
 
 /// Tries the wanted providers in order and keeps those that load.
 ///
@@ -61,7 +78,9 @@ pub(crate) fn choose(environment: &Environment, wanted: &[Provider]) -> Result<P
     let names: Vec<&str> = taken.iter().map(|p| p.name.as_str()).collect();
     let why = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join("; ")) };
     let report = format!("providers: {}{why}", names.join(", "));
-    Ok(Providers { taken, report, device })
+    let capture =
+        taken.first().is_some_and(|p| p.name == "cuda" && p.options.get(CAPTURE).is_none_or(|v| v != "0"));
+    Ok(Providers { taken, report, device, capture })
 }
 
 fn check(provider: &Provider) -> Result<()> {
@@ -88,12 +107,16 @@ fn device_id(provider: &Provider) -> Result<i32, String> {
     }
 }
 
-/// Registers a provider with a session to be.
-pub(crate) fn register(provider: &Provider, builder: &mut SessionBuilder) -> ort::Result<()> {
+/// Registers a provider with a session to be, which `captures` CUDA graphs or not.
+pub(crate) fn register(provider: &Provider, captures: bool, builder: &mut SessionBuilder) -> ort::Result<()> {
     let options = provider.options.iter();
     match provider.name.as_str() {
         "cuda" => {
-            options.fold(CUDA::default(), |ep, (k, v)| ep.with_arbitrary_config(k, v)).register(builder)
+            // Growing to the next power of two would take up to twice what is needed, in each session.
+            let grow = ArenaExtendStrategy::SameAsRequested;
+            let ep = CUDA::default().with_arena_extend_strategy(grow).with_cuda_graph(captures);
+            let options = options.filter(|(k, _)| *k != CAPTURE);
+            options.fold(ep, |ep, (k, v)| ep.with_arbitrary_config(k, v)).register(builder)
         }
         "tensorrt" => {
             options.fold(TensorRT::default(), |ep, (k, v)| ep.with_arbitrary_config(k, v)).register(builder)
@@ -121,7 +144,7 @@ fn probe(environment: &Environment, provider: &Provider) -> ort::Result<Device> 
     }
     let model = probe_model().map_err(ort::Error::wrap)?;
     let mut builder = Session::builder(environment)?;
-    register(provider, &mut builder)?;
+    register(provider, false, &mut builder)?;
     let session = builder.commit_from_memory(&model)?;
     let info = MemoryInfo::new(AllocationDevice::CUDA, id, AllocatorType::Device, MemoryType::Default)?;
     let allocator = Mutex::new(Allocator::new(&session, info)?);

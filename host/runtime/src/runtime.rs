@@ -3,12 +3,14 @@
 use crate::{
     Config, DeviceTensor, Result, RuntimeError, Session, SessionOptions,
     blocked::Blocked,
+    cuda,
     error::{checked, ort},
-    fused, gpu,
+    fused,
     locate::{Found, locate},
+    narrow,
     provider::{self, Providers},
 };
-use ekphrasis_graph::{DType, Graph};
+use ekphrasis_graph::{DType, Graph, Target};
 use ort::{
     AsPointer,
     environment::{Environment, GlobalThreadPoolOptions},
@@ -70,7 +72,7 @@ impl Runtime {
             }
         };
         if config.providers.iter().any(|p| p.name != "cpu") {
-            gpu::preload(&found.path);
+            cuda::preload(&found.path);
         }
         let providers = provider::choose(&environment, &config.providers)?;
         let (offline, blocked) = (config.offline, OnceLock::new());
@@ -129,9 +131,13 @@ impl Runtime {
     /// # Errors
     /// When ONNX Runtime refuses the graph, or a port of it is no tensor of numbers.
     pub fn session(&self, graph: &Graph, options: &SessionOptions) -> Result<Session> {
-        let graph = match options.fused && self.on_cpu_alone() {
-            true => fused::rewrite(graph)?,
-            false => Cow::Borrowed(graph),
+        let graph = match (options.fused, self.on_cpu_alone()) {
+            (true, true) => fused::rewrite(graph, Target::Cpu)?,
+            (false, true) => Cow::Borrowed(graph),
+            (true, false) if self.provider() == "cuda" && fused::on_cuda() => {
+                Cow::Owned(fused::rewrite(&*narrow::rewrite(graph)?, Target::Gpu)?.into_owned())
+            }
+            (_, false) => narrow::rewrite(graph)?,
         };
         let blocked = self.0.blocked.get_or_init(|| Blocked::of(self));
         let graph = match blocked {
@@ -139,6 +145,11 @@ impl Runtime {
             _ => Cow::Borrowed(&*graph),
         };
         self.session_from_bytes(&graph.name, &graph.to_bytes()?, options)
+    }
+
+    /// What graphs should be made for.
+    pub fn target(&self) -> Target {
+        if self.provider() == "cpu" { Target::Cpu } else { Target::Gpu }
     }
 
     /// Whether only the CPU computes, so that graphs may hold what other providers do not know.

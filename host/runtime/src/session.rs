@@ -1,6 +1,7 @@
 //! Sessions: a graph made ready to run.
 
 use crate::{Binding, DeviceTensor, Port, Result, Runtime, RuntimeError, error::ort, fused, provider};
+use ekphrasis_graph::Target;
 use ort::{
     memory::{Allocator, MemoryInfo},
     session::{
@@ -12,7 +13,10 @@ use std::{
     collections::{BTreeMap, HashMap},
     fmt,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
 };
 
 /// How a session treats its graph.
@@ -25,9 +29,14 @@ pub struct SessionOptions {
     /// Where only the CPU computes, puts convolutions into ONNX Runtime's blocked layout, which is faster. On by
     /// default; the results differ in rounding.
     pub blocked: bool,
-    /// Where only the CPU computes, puts operators of our own in the place of elementwise arithmetic and of patches
-    /// that are cut and joined. On by default; the results are the same.
+    /// Puts operators of our own in the place of elementwise arithmetic and, where only the CPU computes, of patches
+    /// that are cut and joined, on CUDA of sums. On by default; the results are the same but for the rounding of sums
+    /// and transcendental functions on CUDA.
     pub fused: bool,
+    /// On CUDA, replays runs of a [`Binding`] that stays as it is as one CUDA graph, which saves launching each kernel
+    /// by itself. Outputs that nobody made room for then lie on the host. Off by default; where ONNX Runtime cannot
+    /// capture a graph, as with a node on the CPU, or the provider's option `enable_cuda_graph` is 0, nothing happens.
+    pub capture: bool,
     /// Writes a profile to a file that starts with this path; see [`Session::end_profile`].
     pub profile: Option<PathBuf>,
     /// Optimizers to leave out, by ONNX Runtime's names, as `CommonSubexpressionElimination`.
@@ -45,6 +54,7 @@ impl Default for SessionOptions {
             disable_cpu_fallback: false,
             blocked: true,
             fused: true,
+            capture: false,
             profile: None,
             disabled_optimizers: vec![],
             dimensions: BTreeMap::new(),
@@ -68,6 +78,10 @@ pub(crate) struct Inner {
     /// Where outputs are left that nobody made room for.
     pub memory: MemoryInfo<'static>,
     pub on_host: bool,
+    /// Whether bindings that stay as they are become CUDA graphs.
+    pub captures: bool,
+    /// CUDA graphs asked for so far.
+    graphs: AtomicI64,
     /// The allocator of those outputs.
     pub allocator: Mutex<Allocator>,
 }
@@ -84,9 +98,12 @@ impl Session {
             action: "making a session",
             message: e.message().trim().to_owned(),
         };
-        let session = build(runtime, options)
-            .and_then(|mut builder| builder.commit_from_memory(model))
-            .map_err(failed)?;
+        let make = |captures| {
+            build(runtime, options, captures).and_then(|mut builder| builder.commit_from_memory(model))
+        };
+        let captured = if options.capture && runtime.providers().capture { make(true).ok() } else { None };
+        let captures = captured.is_some();
+        let session = captured.map_or_else(|| make(false), Ok).map_err(failed)?;
         let ports = |side, outlets: &[ort::value::Outlet]| {
             outlets.iter().map(|o| Port::new(graph, side, o)).collect::<Result<Vec<_>>>()
         };
@@ -102,8 +119,10 @@ impl Session {
             ports.iter().enumerate().map(|(i, p)| (p.name.clone(), i)).collect::<HashMap<_, _>>()
         };
         let device = &runtime.providers().device;
-        let memory = device.memory_info()?;
-        let allocator = Mutex::new(Allocator::new(&session, device.memory_info()?).map_err(failed)?);
+        // What a run leaves in the session's own arena on the device, a replay would overwrite.
+        let results = || if captures { provider::host_memory() } else { device.memory_info() };
+        let memory = results()?;
+        let allocator = Mutex::new(Allocator::new(&session, results()?).map_err(failed)?);
         Ok(Self(Arc::new(Inner {
             graph: graph.into(),
             session: Mutex::new(session),
@@ -113,6 +132,8 @@ impl Session {
             outputs,
             memory,
             on_host: device.is_host(),
+            captures,
+            graphs: AtomicI64::new(0),
             allocator,
         })))
     }
@@ -185,6 +206,11 @@ impl Inner {
         })
     }
 
+    /// A number for another CUDA graph.
+    pub fn next_graph(&self) -> i64 {
+        self.graphs.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
     pub fn port_error(
         &self,
         side: &'static str,
@@ -200,15 +226,17 @@ impl Inner {
     }
 }
 
-fn build(runtime: &Runtime, options: &SessionOptions) -> ort::Result<SessionBuilder> {
+fn build(runtime: &Runtime, options: &SessionOptions, captures: bool) -> ort::Result<SessionBuilder> {
     let mut builder = OrtSession::builder(runtime.environment())?;
     let plain = |result: BuilderResult| result.map_err(|e| ort::Error::new(e.message()));
     for provider in &runtime.providers().taken {
-        provider::register(provider, &mut builder)?;
+        provider::register(provider, captures, &mut builder)?;
     }
     builder = plain(builder.with_env_allocators())?;
     if runtime.on_cpu_alone() {
-        builder = plain(builder.with_operators(fused::operators()?))?;
+        builder = plain(builder.with_operators(fused::operators(Target::Cpu)?))?;
+    } else if runtime.provider() == "cuda" && fused::on_cuda() {
+        builder = plain(builder.with_operators(fused::operators(Target::Gpu)?))?;
     }
     builder = plain(builder.with_deterministic_compute(options.deterministic))?;
     if options.disable_cpu_fallback && runtime.provider() != "cpu" {

@@ -1,7 +1,7 @@
 //! Tensors in ONNX Runtime's memory.
 
 use crate::{
-    Result, RuntimeError,
+    Result, RuntimeError, cuda,
     element::Element,
     error::{checked, ort},
     memory::{Claim, Memory},
@@ -10,7 +10,7 @@ use crate::{
 use ekphrasis_graph::{DType, Tensor};
 use ort::{
     AsPointer,
-    memory::{AllocationDevice, Allocator, MemoryInfo},
+    memory::{Allocator, MemoryInfo},
     value::{DynTensor, Shape},
 };
 use std::{fmt, ptr::NonNull, slice, sync::Arc};
@@ -214,8 +214,8 @@ impl DeviceTensor {
             unsafe { self.0.data.copy_from_nonoverlapping(source.0.data, self.byte_len()) };
             return Ok(());
         }
-        let mut target = self.alias(self.dims())?;
-        source.value().copy_into(&mut target).map_err(ort("copying between devices"))
+        // SAFETY: both are of this size, and claimed as above.
+        unsafe { cuda::copy(self.0.data.as_ptr(), source.0.data.as_ptr(), self.byte_len()) }
     }
 
     /// The same memory with other dimensions; an error when the number of elements differs.
@@ -316,10 +316,9 @@ impl DeviceTensor {
 
     /// A copy on the host.
     fn to_host(&self) -> Result<Self> {
-        let memories = [(self.0.memory.clone(), false)];
-        let _claim = Claim::new(&memories, || format!("reading {}", self.describe()))?;
-        let value = self.value().to(AllocationDevice::CPU, 0).map_err(ort("copying to the host"))?;
-        Self::adopt(value, self.dtype(), self.dims().to_vec())
+        let host = Self::zeros(self.dtype(), self.dims())?;
+        host.copy_from(self)?;
+        Ok(host)
     }
 
     pub(crate) fn value(&self) -> &DynTensor {
@@ -356,17 +355,14 @@ mod tests {
     use super::*;
     use crate::{Config, Runtime};
 
-    /// The way that data take to and from a device, here with the host for both ends.
     #[test]
-    fn copies_between_devices_reach_the_memory_behind_a_view() {
+    fn a_copy_reaches_the_memory_behind_a_view() {
         Runtime::start(&Config::default(), &|line| eprintln!("{line}")).unwrap();
         let whole = DeviceTensor::zeros(DType::F32, &[6]).unwrap();
         let view = whole.view_at(2, &[2, 2]).unwrap();
         let source = DeviceTensor::from_f32(&[2, 2], vec![1., 2., 3., 4.]).unwrap();
-        source.value().copy_into(&mut view.alias(view.dims()).unwrap()).unwrap();
+        view.copy_from(&source).unwrap();
         assert_eq!(whole.to_f32().unwrap(), [0., 0., 1., 2., 3., 4.]);
-        let back = view.to_host().unwrap();
-        assert_eq!((back.dims(), back.to_f32().unwrap()), (&[2, 2][..], vec![1., 2., 3., 4.]));
         assert!(whole.view_at(3, &[4]).is_err());
     }
 }

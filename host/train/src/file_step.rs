@@ -125,6 +125,7 @@ pub fn file_step(engine: &Engine, model: &Graph, step: &FileStep) -> Result<Grap
     let next: BTreeMap<&str, &str> =
         statistics.iter().map(|s| (s.output.as_str(), s.initializer.as_str())).collect();
     let mut graph = Graph::new(&model.name);
+    graph.target = model.target;
     let mut feed = HashMap::new();
     for id in model.inputs() {
         let v = model.value(*id);

@@ -3,7 +3,7 @@
 use crate::{Mode, Result, Role, TrainError, World, calls::RoleCalls, rollout};
 use ekphrasis_data::Vocabulary;
 use ekphrasis_grad::GradError;
-use ekphrasis_graph::{DType, Shape, ValueId};
+use ekphrasis_graph::{DType, Graph, Shape, Target, ValueId};
 use ekphrasis_script::{Class, Fault, ModelHandle, Tensor, Trace};
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
@@ -25,9 +25,11 @@ pub struct LossTrace {
 }
 
 impl LossTrace {
-    /// An empty trace.
-    pub fn new(name: &str) -> Self {
-        let trace = Trace::new(ekphrasis_graph::Graph::new(name));
+    /// An empty trace, for the processor that is to run it.
+    pub fn new(name: &str, target: Target) -> Self {
+        let mut graph = Graph::new(name);
+        graph.target = target;
+        let trace = Trace::new(graph);
         Self { trace, statistics: RefCell::default() }
     }
 

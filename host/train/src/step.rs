@@ -149,7 +149,9 @@ impl Step {
     /// Traces the loss, differentiates it and makes the sessions.
     pub fn build(world: &Rc<World>, update: &Update, optimizer: &Optimizer) -> Result<Self> {
         let graphs = step_graphs(world, update, optimizer)?;
-        let bound = |graph| Bound::new(&world.runtime, graph, false, &SessionOptions::default());
+        // What a step reads and writes stays where it is.
+        let options = SessionOptions { capture: true, ..SessionOptions::default() };
+        let bound = |graph| Bound::new(&world.runtime, graph, false, &options);
         let pass = bound(&graphs.pass)?;
         let fields = pass.session().inputs().iter().map(|p| p.name.clone());
         let known = |n: &String| crate::loss::FIELDS.iter().any(|(f, _, _)| f == n);
@@ -228,8 +230,11 @@ impl Step {
         let (optimiser, apart) = (Optimiser::of(own, state, self.averages), &self.apart);
         let (rate, count, report) = (&self.rate, &self.count, &self.report);
         let statistics = &self.statistics;
-        // What is bound depends on which of each pair is current.
+        // What is bound depends on which of each pair is current. Batches of another shape have a binding of their own,
+        // so that one that is captured need not be captured again.
         let mut current = optimiser.parity().to_vec();
+        let shapes = self.fields.iter().filter_map(|field| batch.get(field)).flat_map(DeviceTensor::dims);
+        current.extend(shapes.flat_map(|size| (*size as u32).to_le_bytes()));
         if apart.is_some() {
             current.push(if i == 0 { 0 } else { 2 - (i % 2) as u8 });
         }

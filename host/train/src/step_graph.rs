@@ -120,7 +120,7 @@ impl Traced {
 
 fn trace(world: &Rc<World>, update: &Update) -> Result<Traced> {
     world.model(update.role)?;
-    let loss = Rc::new(LossTrace::new(update.name));
+    let loss = Rc::new(LossTrace::new(update.name, world.runtime.target()));
     let g = LossGraph {
         world: world.clone(),
         loss: loss.clone(),

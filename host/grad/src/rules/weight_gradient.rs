@@ -2,7 +2,7 @@
 
 use super::window::{Window, spatial};
 use crate::Ctx;
-use ekphrasis_graph::{Dim, Result, ValueId};
+use ekphrasis_graph::{Dim, Result, Target, Tensor, ValueId};
 
 /// How the weight gradient is computed in standard operators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,11 +15,19 @@ pub enum Form {
     Columns,
     /// The same for all pictures at once: for small pictures, whose own products would be thin.
     JointColumns,
+    /// The same with all patches from one `Gather`: a GPU pays for each operator, and knows no convolution whose kernel
+    /// is a whole picture. The batch must be known.
+    GatheredColumns,
 }
+
+/// Indices of a `Gather` that still may become part of a graph: 64 MB.
+const MOST_INDICES: i64 = 1 << 24;
 
 /// What [`conv_dw_form`] decides by.
 #[derive(Clone, Debug)]
 pub struct ConvShape {
+    /// Pictures.
+    pub batch: Dim,
     /// Channels of the larger picture, in all groups.
     pub inputs: Dim,
     /// Channels of the smaller picture, in all groups.
@@ -34,7 +42,7 @@ pub struct ConvShape {
     pub dense: bool,
 }
 
-/// The form to take for a shape, as measured with ONNX Runtime 1.31 on two CPU cores, batch 64 (ms):
+/// The form to take for a shape on a processor; on the CPU as measured with ONNX Runtime 1.31 on two CPU cores, batch 64 (ms):
 ///
 /// | Channels, kernel, stride, picture | Swapped | SwappedBack | Columns |
 /// |---|---|---|---|
@@ -56,16 +64,24 @@ pub struct ConvShape {
 /// | 128 -> 128, 8x8 | 10.6 | **5.0** |
 /// | 256 -> 256, 4x4 | 15.9 | **4.4** |
 /// | 512 -> 512, 2x2 | 51 | **5.3** |
-pub fn conv_dw_form(shape: &ConvShape) -> Form {
+pub fn conv_dw_form(shape: &ConvShape, target: Target) -> Form {
     if shape.group > 1 {
         return Form::Swapped;
     }
     // Channels are symbols where a weight gradient is itself differentiated.
-    let (Some(inputs), Some(outputs), true) = (shape.inputs.known(), shape.outputs.known(), shape.dense)
-    else {
+    let (Some(inputs), Some(outputs)) = (shape.inputs.known(), shape.outputs.known()) else {
         return Form::Swapped;
     };
     match shape.positions {
+        _ if target == Target::Gpu => {
+            let patched = shape.kernel > 1 || !shape.dense;
+            let indices = shape.batch.known().and_then(|n| (shape.kernel * shape.positions).checked_mul(n));
+            match indices.is_some_and(|n| patched && n <= MOST_INDICES) {
+                true => Form::GatheredColumns,
+                false => Form::JointColumns,
+            }
+        }
+        _ if !shape.dense => Form::Swapped,
         _ if outputs < 16 && inputs > outputs => Form::SwappedBack,
         256.. => Form::Columns,
         _ => Form::JointColumns,
@@ -80,6 +96,7 @@ pub(super) fn emit(c: &mut Ctx, x: ValueId, dy: ValueId, window: &Window, group:
     };
     let (large, small) = (spatial(c, x)?, spatial(c, dy)?);
     let shape = ConvShape {
+        batch: c.g.dims(x)?[0].clone(),
         inputs: channels(c, x)?,
         outputs: channels(c, dy)?,
         group,
@@ -87,7 +104,7 @@ pub(super) fn emit(c: &mut Ctx, x: ValueId, dy: ValueId, window: &Window, group:
         positions: small.iter().product(),
         dense: window.dense(),
     };
-    emit_form(c, conv_dw_form(&shape), x, dy, window, &shape, (&large, &small))
+    emit_form(c, conv_dw_form(&shape, c.g.target), x, dy, window, &shape, (&large, &small))
 }
 
 fn emit_form(
@@ -108,7 +125,7 @@ fn emit_form(
         Form::SwappedBack if ends.iter().all(|e| *e >= 0) => swapped_back(c, x, dy, window, &ends),
         Form::SwappedBack => swapped(c, x, dy, window, shape, &ends),
         Form::Columns => columns(c, x, dy, window, shape, small),
-        Form::JointColumns => joint_columns(c, x, dy, window, shape, small),
+        Form::JointColumns | Form::GatheredColumns => joint_columns(c, form, x, dy, window, shape, small),
     }
 }
 
@@ -238,6 +255,7 @@ fn columns(
 /// channel lie as the weight's kernel does.
 fn joint_columns(
     c: &mut Ctx,
+    form: Form,
     x: ValueId,
     dy: ValueId,
     window: &Window,
@@ -246,14 +264,60 @@ fn joint_columns(
 ) -> Result<ValueId> {
     let swap = swap(window.rank());
     let image = c.g.transpose(x, &swap)?;
-    let parts = patches(c, image, window, shape, small)?;
-    let patches = c.g.concat(&parts, 1)?;
-    let summed = c.g.dims(x)?[0].mul(&Dim::Known(shape.positions));
+    let patches = match (form, shape.batch.known()) {
+        (Form::GatheredColumns, Some(batch)) => gathered(c, image, window, shape, small, batch)?,
+        _ => {
+            let parts = patches(c, image, window, shape, small)?;
+            c.g.concat(&parts, 1)?
+        }
+    };
+    let summed = shape.batch.mul(&Dim::Known(shape.positions));
     let patches = c.g.reshape(patches, &[shape.inputs.mul(&Dim::Known(shape.kernel)), summed.clone()])?;
     let dy = c.g.transpose(dy, &swap)?;
     let dy = c.g.reshape(dy, &[shape.outputs.clone(), summed])?;
     let sum = c.g.op("Gemm", &[dy, patches], &[("transB", 1.into())])?;
     c.g.reshape(sum, &weight_dims(window, shape))
+}
+
+/// The patches `[C, K, N * P]` of a picture `[C, N, ...]` by one `Gather`.
+fn gathered(
+    c: &mut Ctx,
+    image: ValueId,
+    window: &Window,
+    shape: &ConvShape,
+    small: &[i64],
+    batch: i64,
+) -> Result<ValueId> {
+    let n = window.rank();
+    let amounts: Vec<_> = (0..n).map(|i| (i + 2, window.pads[i], window.pads[i + n])).collect();
+    let padded = c.pad(image, &amounts)?;
+    let large = spatial(c, padded)?;
+    let pixels: i64 = large.iter().product();
+    let rows = c.g.reshape(padded, &[shape.inputs.clone(), Dim::Known(batch * pixels)])?;
+    // Where each element of the kernel lies from a window's corner, and each corner from the picture's.
+    let inside = offsets(&window.kernel, &window.dilations, &large);
+    let corners = offsets(small, &window.strides, &large);
+    let mut indices = Vec::with_capacity(inside.len() * corners.len() * batch as usize);
+    for element in &inside {
+        for picture in 0..batch {
+            for corner in &corners {
+                let index = i32::try_from(picture * pixels + corner + element);
+                indices.push(index.map_err(|_| c.error("expected a batch of less than 2^31 pixels"))?);
+            }
+        }
+    }
+    let dims = [inside.len(), batch as usize * corners.len()];
+    let indices = c.g.constant(Tensor::from_i32(&dims, &indices)?);
+    c.g.gather(rows, indices, 1)
+}
+
+/// Positions in a picture of `large` dimensions of a grid of `counts` points, `steps` apart, in order.
+fn offsets(counts: &[i64], steps: &[i64], large: &[i64]) -> Vec<i64> {
+    let mut all = vec![0];
+    for ((count, step), size) in counts.iter().zip(steps).zip(large) {
+        all = all.iter().flat_map(|base| (0..*count).map(move |i| base * size + i * step)).collect();
+    }
+    all
 }
 
 fn weight_dims(window: &Window, shape: &ConvShape) -> Vec<Dim> {

@@ -48,6 +48,10 @@ fn anywhere(instruction: &Instruction, a: Argument, b: Argument, result: &mut [f
             let y = if y > 1.0 { 1.0 } else { y };
             if y < 0.0 { 0.0 } else { y }
         }),
+        Op::Exp => one(a, result, f32::exp),
+        Op::Log => one(a, result, f32::ln),
+        Op::Tanh => one(a, result, f32::tanh),
+        Op::Sigmoid => one(a, result, |x| 1.0 / (1.0 + (-x).exp())),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Which nodes go together.
 
 use super::program::Op;
-use ekphrasis_graph::{DType, Dim, Graph, Node, NodeId, Shape, ValueId};
+use ekphrasis_graph::{DType, Dim, Graph, Node, NodeId, Shape, Target, ValueId};
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BinaryHeap, HashMap, HashSet},
@@ -28,16 +28,17 @@ pub(super) enum Unit<'a> {
     Group(&'a Group),
 }
 
-/// The least numbers in a result: below, starting an operator costs more than memory does.
+/// The least numbers in a result on the CPU: below, starting an operator costs more than memory does.
 const LEAST: i64 = 2048;
 
-/// The shape of what a node computes, where a program can compute it.
-fn fusable<'a>(graph: &'a Graph, node: &Node) -> Option<&'a Shape> {
-    Op::of(node).filter(|_| !part_of_product(graph, node))?;
+/// The shape of what a node computes, where a program should compute it.
+fn fusable<'a>(graph: &'a Graph, node: &Node, target: Target) -> Option<&'a Shape> {
+    let on_cpu = target == Target::Cpu;
+    Op::of(node).filter(|op| !(on_cpu && op.transcendental() || part_of_product(graph, node)))?;
     let result = graph.value(node.outputs.first().copied()??);
     let shape = result.shape.as_ref().filter(|_| result.dtype == DType::F32)?;
     let size = shape.iter().map(Dim::known).try_fold(1i64, |n, d| n.checked_mul(d?));
-    if size.is_some_and(|n| n < LEAST) {
+    if on_cpu && size.is_some_and(|n| n < LEAST) {
         return None;
     }
     let inputs = || node.inputs.iter().flatten().map(|id| graph.value(*id));
@@ -75,9 +76,9 @@ fn repeats(own: &[Dim], shape: &[Dim]) -> bool {
 /// Each node has a level, as late as its consumers allow: the same as theirs where both are elementwise of one
 /// shape, one before elsewhere. A way from a node out of its group and back would change the level, so that what is
 /// connected on one level can be computed at once.
-pub(super) fn find(graph: &Graph) -> Plan {
+pub(super) fn find(graph: &Graph, target: Target) -> Plan {
     let nodes: Vec<(NodeId, &Node)> = graph.nodes().collect();
-    let shapes: Vec<Option<&Shape>> = nodes.iter().map(|(_, n)| fusable(graph, n)).collect();
+    let shapes: Vec<Option<&Shape>> = nodes.iter().map(|(_, n)| fusable(graph, n, target)).collect();
     let mut levels = vec![0i64; nodes.len()];
     let mut edges = vec![];
     for (i, (_, node)) in nodes.iter().enumerate().rev() {

@@ -37,13 +37,7 @@ impl Operator for Elementwise {
     }
 
     fn create_kernel<'attr>(&self, context: &KernelContext<'attr>) -> ort::Result<Self::Kernel<'attr>> {
-        let ints = |name: &str| context.get::<Vec<i64>>(name).unwrap_or_default();
-        let constants = context.get::<Vec<f32>>("constants").unwrap_or_default();
-        let inputs = context.inputs()?.len();
-        let program = Program::read(&ints("code"), &constants, &ints("outputs"), inputs);
-        Ok(Runner::new(
-            program.ok_or_else(|| ort::Error::new("expected a program, found another attribute"))?,
-        ))
+        Ok(Runner::new(Program::of_kernel(context)?))
     }
 }
 

@@ -1,22 +1,33 @@
-//! Operators of our own that go over memory once, on the CPU: elementwise arithmetic, and the [patches](patches) of
-//! weight gradients.
+//! Operators of our own that go over memory once: elementwise arithmetic and, on the CPU, the [patches](patches) of
+//! weight gradients, on [CUDA](cuda) [sums](sum).
 //!
 //! ONNX Runtime runs `Mul`, `Add` and the like one after the other, each over whole tensors, so that a chain of them
 //! takes as long as its intermediate results take to be written and read: an update by Adam goes over memory twelve
 //! times. This pass puts [groups](groups) of such nodes that share a shape into one operator of our own, whose
 //! [program](program) is [run](kernel) on pieces that fit into the first cache. Every number is rounded as before.
 //!
+//! On CUDA a program is one kernel, whose [source](source) is compiled when the operator first runs; there ONNX Runtime
+//! starts a kernel for each node, and adds up in a fixed order only by way of cuDNN, which is slow.
+//!
 //! Standard operators stay where they are for other providers.
 
 mod arithmetic;
+mod cuda;
 mod groups;
 mod kernel;
 mod patches;
 mod program;
+mod source;
+mod sum;
 mod view;
 
+#[cfg(test)]
+mod source_tests;
+#[cfg(test)]
+mod tests;
+
 use crate::Result;
-use ekphrasis_graph::{Graph, ValueId};
+use ekphrasis_graph::{Graph, Target, ValueId};
 use ort::operator::OperatorDomain;
 use std::{borrow::Cow, collections::HashMap};
 
@@ -27,22 +38,34 @@ const DOMAIN: &str = "ekphrasis";
 const NAME: &str = "Elementwise";
 
 /// The operators of [`rewrite`]'s graphs.
-pub(crate) fn operators() -> ort::Result<OperatorDomain> {
-    OperatorDomain::new(DOMAIN)?.add(kernel::Elementwise)?.add(patches::Patches)
+pub(crate) fn operators(target: Target) -> ort::Result<OperatorDomain> {
+    let domain = OperatorDomain::new(DOMAIN)?;
+    match target {
+        Target::Cpu => domain.add(kernel::Elementwise)?.add(patches::Patches),
+        Target::Gpu => domain.add(cuda::Elementwise)?.add(cuda::Sum),
+    }
+}
+
+/// Whether CUDA can have operators of our own: their kernels need its compiler.
+pub(crate) fn on_cuda() -> bool {
+    crate::cuda::kernels::kernels().is_some()
 }
 
 /// The graph with our operators wherever they fit.
-pub(crate) fn rewrite(graph: &Graph) -> Result<Cow<'_, Graph>> {
-    let patches = patches::rewrite(graph)?;
-    Ok(match elementwise(&patches)? {
+pub(crate) fn rewrite(graph: &Graph, target: Target) -> Result<Cow<'_, Graph>> {
+    let first = match target {
+        Target::Cpu => patches::rewrite(graph)?,
+        Target::Gpu => sum::rewrite(graph)?,
+    };
+    Ok(match elementwise(&first, target)? {
         Some(new) => Cow::Owned(new),
-        None => patches,
+        None => first,
     })
 }
 
 /// The graph with groups of elementwise nodes in one operator each, if it has any.
-fn elementwise(graph: &Graph) -> Result<Option<Graph>> {
-    let plan = groups::find(graph);
+fn elementwise(graph: &Graph, target: Target) -> Result<Option<Graph>> {
+    let plan = groups::find(graph, target);
     if plan.groups.is_empty() {
         return Ok(None);
     }
@@ -107,106 +130,5 @@ impl Copy<'_> {
                 self.to.assume_shape(new, shape.clone());
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use ekphrasis_graph::{DType, Dim};
-
-    /// Operators of a graph of inputs of these shapes, after the pass.
-    fn fused(
-        shapes: &[&[i64]],
-        build: impl Fn(&mut Graph, &[ValueId]) -> ekphrasis_graph::Result<ValueId>,
-    ) -> Vec<String> {
-        let mut g = Graph::new("arithmetic");
-        let input = |(i, dims): (usize, &&[i64])| {
-            let dims: Vec<Dim> = dims.iter().copied().map(Dim::from).collect();
-            g.input(&format!("x{i}"), DType::F32, dims).unwrap()
-        };
-        let x: Vec<ValueId> = shapes.iter().enumerate().map(input).collect();
-        let y = build(&mut g, &x).unwrap();
-        g.output("y", y).unwrap();
-        let new = rewrite(&g).unwrap();
-        let shape = |g: &Graph| g.value(g.output_named("y").unwrap()).shape.clone();
-        assert_eq!(shape(&new), shape(&g));
-        new.nodes().map(|(_, n)| n.op.clone()).collect()
-    }
-
-    const ONE: &str = "ekphrasis::Elementwise";
-
-    #[test]
-    fn chains_of_one_shape_are_fused() {
-        let chain = |g: &mut Graph, x: &[ValueId]| {
-            let y = g.mul(x[0], x[1])?;
-            let y = g.add(y, x[0])?;
-            g.sqrt(y)
-        };
-        assert_eq!(fused(&[&[64, 64], &[64, 64]], chain), [ONE]);
-        assert_eq!(fused(&[&[64, 64], &[64, 1]], chain), [ONE]);
-        assert_eq!(fused(&[&[8, 4, 64], &[4, 1]], chain), [ONE]);
-        assert_eq!(fused(&[&[8, 4, 64], &[8, 1, 64]], chain), ["Mul", ONE], "it varies in two parts");
-        assert_eq!(fused(&[&[4, 4], &[4, 4]], chain), ["Mul", "Add", "Sqrt"], "too small to pay");
-    }
-
-    #[test]
-    fn nothing_comes_before_what_it_needs() {
-        // From `a` through a product to `c`, which also needs `b`, which needs `a`.
-        let around = |g: &mut Graph, x: &[ValueId]| {
-            let a = g.neg(x[0])?;
-            let b = g.sqrt(a)?;
-            let product = g.matmul(a, x[0])?;
-            let c = g.mul(product, b)?;
-            g.sub(c, x[0])
-        };
-        // `b` waits for the product with what needs it.
-        assert_eq!(fused(&[&[64, 64]], around), ["Neg", "MatMul", ONE]);
-        let late = |g: &mut Graph, x: &[ValueId]| {
-            let decayed = g.mul(x[0], x[1])?;
-            let product = g.matmul(x[0], x[0])?;
-            let other = g.neg(product)?;
-            g.add(other, decayed)
-        };
-        assert_eq!(fused(&[&[64, 64], &[]], late), ["MatMul", ONE]);
-    }
-
-    #[test]
-    fn what_onnx_runtime_puts_into_products_is_left_to_it() {
-        let linear = |g: &mut Graph, x: &[ValueId]| {
-            let product = g.matmul(x[0], x[0])?;
-            let y = g.add(product, x[1])?;
-            let y = g.neg(y)?;
-            g.sqrt(y)
-        };
-        assert_eq!(fused(&[&[64, 64], &[64]], linear), ["MatMul", "Add", ONE]);
-        assert_eq!(fused(&[&[64, 64], &[64, 64]], linear), ["MatMul", ONE]);
-    }
-
-    /// Patches of 2x2 under a picture with a border, with steps and an axis of the border's filling.
-    fn patches(step: i64, axis: i64, filling: f64) -> Vec<String> {
-        fused(&[&[2, 3, 8, 8]], |g, x| {
-            let pads = g.int_list(&[0, 0, 1, 1, 0, 0, 1, 1]);
-            let (turned, value) = (g.transpose(x[0], &[1, 0, 2, 3])?, g.scalar_like(x[0], filling));
-            let padded = g.op("Pad", &[turned, pads, value], &[])?;
-            let mut parts = vec![];
-            for start in [[0, 0], [0, 1], [1, 0], [1, 1]] {
-                let ends = if step > 0 { start.map(|s| s + 8) } else { start.map(|_| -i64::MAX) };
-                parts.push(g.slice(padded, &[2, 3], &start, &ends, &[step, step])?);
-            }
-            g.concat(&parts, axis)
-        })
-    }
-
-    #[test]
-    fn patches_are_found() {
-        assert_eq!(patches(1, 1, 0.0), ["ekphrasis::Patches"]);
-        assert_eq!(patches(2, 1, 0.0), ["ekphrasis::Patches"]);
-        assert_eq!(
-            patches(1, 1, 1.0),
-            ["Transpose", "Pad", "ekphrasis::Patches"],
-            "the border is no padding"
-        );
-        assert_eq!(patches(1, 0, 0.0).last().map(String::as_str), Some("Concat"), "another axis");
     }
 }

@@ -2,6 +2,7 @@
 
 use super::groups::Group;
 use ekphrasis_graph::{Attrs, AttrsExt, Graph, Node, Result, ValueId};
+use ort::operator::KernelContext;
 use std::collections::HashMap;
 
 /// Arithmetic on one or two numbers, rounded as ONNX Runtime rounds it.
@@ -21,10 +22,14 @@ pub(super) enum Op {
     LeakyRelu,
     /// `min(max(a x + b, 0), 1)`
     HardSigmoid,
+    Exp,
+    Log,
+    Tanh,
+    Sigmoid,
 }
 
 /// All of them with their names in ONNX; the place in this list stands in the attribute.
-const OPS: [(Op, &str); 11] = [
+const OPS: [(Op, &str); 15] = [
     (Op::Add, "Add"),
     (Op::Sub, "Sub"),
     (Op::Mul, "Mul"),
@@ -36,12 +41,22 @@ const OPS: [(Op, &str); 11] = [
     (Op::Relu, "Relu"),
     (Op::LeakyRelu, "LeakyRelu"),
     (Op::HardSigmoid, "HardSigmoid"),
+    (Op::Exp, "Exp"),
+    (Op::Log, "Log"),
+    (Op::Tanh, "Tanh"),
+    (Op::Sigmoid, "Sigmoid"),
 ];
 
 impl Op {
     /// The operation of a node, if it is one.
     pub fn of(node: &Node) -> Option<Self> {
         OPS.iter().find(|(_, name)| *name == node.op).map(|(op, _)| *op)
+    }
+
+    /// Whether it costs so much more than memory does that the CPU is better off with ONNX Runtime's own operator,
+    /// which rounds otherwise than the system's functions.
+    pub fn transcendental(self) -> bool {
+        matches!(self, Self::Exp | Self::Log | Self::Tanh | Self::Sigmoid)
     }
 
     /// The constants that a node has in its attributes, with ONNX's defaults.
@@ -129,6 +144,15 @@ impl Program {
         [("code", code.into()), ("constants", constants.into()), ("outputs", outputs.into())]
             .map(|(name, attr)| (name.to_owned(), attr))
             .into()
+    }
+
+    /// The program of an operator that ONNX Runtime makes.
+    pub fn of_kernel(context: &KernelContext) -> ort::Result<Self> {
+        let ints = |name: &str| context.get::<Vec<i64>>(name).unwrap_or_default();
+        let constants = context.get::<Vec<f32>>("constants").unwrap_or_default();
+        let inputs = context.inputs()?.len();
+        let program = Self::read(&ints("code"), &constants, &ints("outputs"), inputs);
+        program.ok_or_else(|| ort::Error::new("expected a program, found another attribute"))
     }
 
     /// The program that attributes hold, if they hold one for so many inputs.

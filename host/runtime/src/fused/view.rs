@@ -1,5 +1,38 @@
 //! Tensors that broadcast.
 
+/// How the numbers of a tensor lie in a larger shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// One number for all.
+    Scalar,
+    /// A number for each.
+    Whole,
+    /// Each of `len` numbers `inner` times in a row, and all of that again and again.
+    Repeated { len: usize, inner: usize },
+}
+
+impl Layout {
+    /// That of a tensor of the shape `own` in `shape`; `None` where what varies is not in one piece.
+    pub fn of(own: &[i64], shape: &[i64]) -> Option<Self> {
+        let len: i64 = own.iter().product();
+        if len == 1 {
+            return Some(Self::Scalar);
+        }
+        if len == shape.iter().product() {
+            return Some(Self::Whole);
+        }
+        let aligned = &shape[shape.len().checked_sub(own.len())?..];
+        let first = own.iter().position(|d| *d != 1)?;
+        let last = own.iter().rposition(|d| *d != 1)?;
+        let inner: i64 = aligned[last + 1..].iter().product();
+        let whole = own[first..=last] == aligned[first..=last];
+        whole.then_some(Self::Repeated {
+            len: usize::try_from(len).ok()?,
+            inner: usize::try_from(inner).ok()?,
+        })
+    }
+}
+
 /// How a tensor gives the numbers of a larger shape.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum View<'a> {
@@ -14,19 +47,11 @@ pub(super) enum View<'a> {
 impl<'a> View<'a> {
     /// The view of a tensor of the shape `own` as `shape`; `None` where what varies is not in one piece.
     pub fn of(own: &[i64], shape: &[i64], data: &'a [f32]) -> Option<Self> {
-        let total: i64 = shape.iter().product();
-        if let [value] = data {
-            return Some(Self::Scalar(*value));
-        }
-        if data.len() as i64 == total {
-            return Some(Self::Whole(data));
-        }
-        let aligned = &shape[shape.len().checked_sub(own.len())?..];
-        let first = own.iter().position(|d| *d != 1)?;
-        let last = own.iter().rposition(|d| *d != 1)?;
-        let inner: i64 = aligned[last + 1..].iter().product();
-        let whole = own[first..=last] == aligned[first..=last];
-        whole.then_some(Self::Repeated { data, inner: usize::try_from(inner).ok()? })
+        Some(match Layout::of(own, shape)? {
+            Layout::Scalar => Self::Scalar(*data.first()?),
+            Layout::Whole => Self::Whole(data),
+            Layout::Repeated { inner, .. } => Self::Repeated { data, inner },
+        })
     }
 
     /// Writes the numbers from `start` on.

@@ -98,7 +98,8 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
         ..Config::default()
     };
     let runtime = Runtime::start(&config, &|line| context.screen.say(line))?;
-    let sized = model.with_sizes(&dimensions.sizes)?;
+    let mut sized = model.with_sizes(&dimensions.sizes)?;
+    sized.target = runtime.target();
     let graph = match &args.step.loss {
         Some(loss) => grad::step(context, &sized, loss, &args.step)?.with_sizes(&dimensions.sizes)?,
         None if !args.grad.is_empty() => grad::differentiated(sized.clone(), &file, &args.grad, &[], 1)?,
