@@ -5,10 +5,15 @@
     peer/bin/python tests/bench/models.py --threads 2
 
 Each model of `networks.py` is exported to ONNX with its loss. The host derives gradient and Adam from that file
-(`training_step.rs`); the peer runs the module itself with `torch.optim.Adam(fused=True)`. The three take turns, each
-in a process of its own, and the table has the median over the rounds of medians over steps. The losses of the first
-five steps must agree before anything is timed. On a GPU: `--device cuda`, with every node of ours on it and captured
-as a CUDA graph, and PyTorch's `reduce-overhead` mode beside the others.
+(`training_step.rs`); the peer runs the module itself with `torch.optim.Adam(fused=True)`. They take turns, each in a
+process of its own, and the table has the median over the rounds of medians over steps. The losses of the first five
+steps must agree.
+
+On a GPU: `--device cuda`, with every node of ours on it and each step captured as a CUDA graph, beside PyTorch's
+eager, compiled and `reduce-overhead` modes, which there share one process and its compilers' work. Ours is timed step
+by step with its loss read each time; PyTorch's in blocks of ten steps with one wait at the end. Both sides may round
+products to TF32, unless `--float32`. Memory is what the device has less. `--export FOLDER` only writes the cases, and
+`--cases FOLDER` reads them.
 """
 
 import argparse
@@ -20,6 +25,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 import torch
@@ -58,11 +64,33 @@ def export(folder, name):
     common.write(folder, name, common.without_notes(file.getvalue()), tensors, **about)
 
 
-def peer(name, mode, steps, threads, device):
-    """What PyTorch takes, in this process."""
-    torch.set_num_threads(threads)
+def peer(name, modes, args):
+    """What PyTorch takes, in this process; a line of JSON for each mode."""
+    torch.set_num_threads(args.threads)
+    cuda = args.device == "cuda"
+    torch.set_float32_matmul_precision("highest" if args.float32 else "high")
+    torch.backends.cudnn.allow_tf32 = not args.float32
+    torch.backends.cudnn.benchmark = cuda
+    others = 0
+    for mode in modes:
+        torch.compiler.reset()
+        if cuda:
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+        figures = measure(name, mode, args)
+        if cuda:
+            # What the libraries hold beside the tensors is there from the first mode on.
+            free, total = torch.cuda.mem_get_info()
+            others = others or total - free - torch.cuda.memory_reserved()
+            figures["peak_megabytes"] = (torch.cuda.max_memory_reserved() + others) // 10**6
+        else:
+            figures["peak_megabytes"] = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 10**6
+        print(json.dumps(figures), flush=True)
+
+
+def measure(name, mode, args):
     module, inputs, parameters = build(name)
-    module, inputs = module.to(device), [x.to(device) for x in inputs]
+    module, inputs = module.to(args.device), [x.to(args.device) for x in inputs]
     compiled = {"eager": lambda m: m, "compile": torch.compile,
                 "graphs": lambda m: torch.compile(m, mode="reduce-overhead")}[mode](module)
     if parameters:
@@ -79,44 +107,71 @@ def peer(name, mode, steps, threads, device):
         optimizer.step()
         return loss
 
-    def synchronize():
-        if device == "cuda":
-            torch.cuda.synchronize()
-
+    block = 10 if args.device == "cuda" else 1
+    wait = torch.cuda.synchronize if args.device == "cuda" else lambda: None
     begin = time.perf_counter()
     losses = [float(step()) for _ in range(WARM)]
     build_seconds, times = time.perf_counter() - begin, []
-    for _ in range(steps):
-        synchronize()
+    for _ in range(args.steps // block):
+        wait()
         begin = time.perf_counter()
-        step()
-        synchronize()
-        times.append(1e3 * (time.perf_counter() - begin))
-    memory = torch.cuda.max_memory_allocated() if device == "cuda" else 1024 * resource.getrusage(
-        resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({"milliseconds": statistics.median(times), "losses": losses, "build_seconds": build_seconds,
-                      "peak_megabytes": memory // 10**6}))
+        for _ in range(block):
+            step()
+        wait()
+        times.append(1e3 * (time.perf_counter() - begin) / block)
+    return {"milliseconds": statistics.median(times), "losses": losses, "build_seconds": build_seconds}
+
+
+class Failed(Exception):
+    """A process that did not do its work."""
 
 
 def run(command, **more):
     done = subprocess.run(command, capture_output=True, text=True, **more)
     if done.returncode:
-        raise SystemExit(f"{' '.join(command)}\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+        raise Failed(f"{' '.join(command)}\n{done.stderr[-2000:]}")
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+
+def device_memory(work):
+    """What `work` gives, and the megabytes by which the device's free memory fell meanwhile."""
+    free, done = [torch.cuda.mem_get_info()[0]], threading.Event()
+
+    def watch():
+        while not done.wait(0.005):
+            free.append(torch.cuda.mem_get_info()[0])
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        return work(), (free[0] - min(free)) // 10**6
+    finally:
+        done.set()
+        watcher.join()
 
 
 def ours(folder, name, args):
     command = [args.binary, os.path.join(folder, f"{name}.safetensors"), str(args.steps)]
     if args.device == "cuda":
-        command += ["cuda", "enable_cuda_graph=1"]
+        command += ["cuda", *args.options] + (["use_tf32=0"] if args.float32 else [])
+        figures, memory = device_memory(lambda: run(command)[0])
+        return figures | {"peak_megabytes": memory}
     # One core for each thread, as PyTorch's own count says.
-    pinned = {"preexec_fn": lambda: os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.threads])}
-    return run(command, **(pinned if args.device == "cpu" else {}))
+    return run(command, preexec_fn=lambda: os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.threads]))[0]
 
 
-def theirs(name, mode, args):
-    return run([sys.executable, os.path.abspath(__file__), "--peer", mode, "--models", name, "--device", args.device,
-                "--steps", str(args.steps), "--threads", str(args.threads)])
+def theirs(name, modes, args):
+    command = [sys.executable, os.path.abspath(__file__), "--peer", *modes, "--models", name, "--device", args.device,
+               "--steps", str(args.steps), "--threads", str(args.threads)] + (["--float32"] if args.float32 else [])
+    return run(command)
+
+
+def disagreement(seen, modes):
+    """A mode whose losses are not those of ours, and both."""
+    for mode in modes:
+        mine, other = seen["ours"][0]["losses"], seen[mode][0]["losses"]
+        if not all(abs(a - b) <= 1e-3 * abs(other[0]) for a, b in zip(mine, other)):
+            return f"{mode} has the losses {other}, Ekphrasis {mine}"
 
 
 def main():
@@ -128,32 +183,42 @@ def main():
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
     parser.add_argument("--modes", nargs="+", default=None, help="eager, compile, graphs (CUDA only)")
     parser.add_argument("--binary", default=os.path.join(ROOT, "target", "release", "examples", "training_step"))
-    parser.add_argument("--peer", help=argparse.SUPPRESS)
+    parser.add_argument("--options", nargs="+", default=[], metavar="KEY=VALUE", help="of ours on CUDA; also `fastest`")
+    parser.add_argument("--float32", action="store_true", help="no TF32 on CUDA")
+    parser.add_argument("--export", metavar="FOLDER", help="write the cases there and stop")
+    parser.add_argument("--cases", metavar="FOLDER", help="cases that were exported before")
+    parser.add_argument("--peer", nargs="+", help=argparse.SUPPRESS)
     parser.add_argument("--json", action="store_true", help="all that was measured, for other programs")
     args = parser.parse_args()
-    if args.peer:
-        return peer(args.models[0], args.peer, args.steps, args.threads, args.device)
-    modes = args.modes or (["eager", "compile", "graphs"] if args.device == "cuda" else ["eager", "compile"])
     common.quiet()
+    if args.peer:
+        return peer(args.models[0], args.peer, args)
+    if args.export:
+        return [export(args.export, name) for name in args.models] and None
+    cuda = args.device == "cuda"
+    modes = args.modes or (["eager", "compile", "graphs"] if cuda else ["eager", "compile"])
     heads = "".join(f"{m:>10}" for m in modes)
     print(f"torch {torch.__version__}, {args.threads} threads, {args.device}; median of {args.rounds} rounds; "
           "ratio to the fastest of PyTorch's")
     print(f"{'ms a step':18}{'ours':>9}{heads}{'ratio':>7}{'GFLOP/s':>9}{'build s':>9}{'MB':>7}{heads} (MB)")
-    ratios = []
-    with tempfile.TemporaryDirectory() as folder:
+    ratios, failed = [], []
+    with tempfile.TemporaryDirectory() as made:
         for name in args.models:
-            export(folder, name)
+            if not args.cases:
+                export(made, name)
             seen = {who: [] for who in ["ours", *modes]}
-            for _ in range(args.rounds):
-                seen["ours"].append(ours(folder, name, args))
-                for mode in modes:
-                    seen[mode].append(theirs(name, mode, args))
-            for mode in modes:
-                first = seen[mode][0]["losses"][0]
-                for a, b in zip(seen["ours"][0]["losses"], seen[mode][0]["losses"]):
-                    if not abs(a - b) <= 1e-3 * abs(first):
-                        raise SystemExit(f"{name}: {mode} has the losses {seen[mode][0]['losses']}, "
-                                         f"Ekphrasis {seen['ours'][0]['losses']}")
+            try:
+                for _ in range(args.rounds):
+                    seen["ours"].append(ours(args.cases or made, name, args))
+                    for together in [modes] if cuda else [[mode] for mode in modes]:
+                        for mode, figures in zip(together, theirs(name, together, args), strict=True):
+                            seen[mode].append(figures)
+            except Failed as failure:
+                failed.append(f"{name}: {failure}")
+                continue
+            if wrong := disagreement(seen, modes):
+                failed.append(f"{name}: {wrong}")
+                continue
             middle = lambda who, what: statistics.median(r[what] for r in seen[who])
             best = min(middle(mode, "milliseconds") for mode in modes)
             mine = middle("ours", "milliseconds")
@@ -165,7 +230,10 @@ def main():
                   f"{middle('ours', 'peak_megabytes'):7.0f}{memory}", flush=True)
             if args.json:
                 print(json.dumps({name: seen}), flush=True)
-    print(f"geometric mean of the ratios: {statistics.geometric_mean(ratios):.2f}")
+    if ratios:
+        print(f"geometric mean of the ratios: {statistics.geometric_mean(ratios):.2f}")
+    if failed:
+        raise SystemExit("\n".join(failed))
 
 
 if __name__ == "__main__":

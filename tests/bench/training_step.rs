@@ -1,10 +1,11 @@
 //! Times the training step that the host derives from an exported model, for `models.py`.
 //!
-//!     training_step CASE.safetensors STEPS [PROVIDER [OPTION=VALUE ...]]
+//!     training_step CASE.safetensors STEPS [PROVIDER [OPTION=VALUE ...] [fastest]]
 //!
 //! Beside the case lies the model, `CASE.onnx`. Where it has an output `loss`, a step is forward pass, gradient by
 //! the parameters that the case names, and Adam, all in one graph over flat vectors, bound as a run binds them;
-//! otherwise a step is one run of the model. Prints JSON.
+//! otherwise a step is one run of the model. On CUDA, steps are captured as CUDA graphs (unless `enable_cuda_graph=0`)
+//! and no node may run elsewhere; `fastest` admits kernels that round differently each time. Prints JSON.
 
 #[path = "../conformance/data.rs"]
 #[allow(dead_code, reason = "the conformance suites need more of it")]
@@ -28,15 +29,17 @@ const WARM: usize = 5;
 
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
+    let (own, args): (Vec<_>, Vec<_>) = args.into_iter().partition(|a| a == "fastest");
     let [case, steps, provider @ ..] = args.as_slice() else {
-        return Err("expected CASE.safetensors STEPS [PROVIDER [OPTION=VALUE ...]]".into());
+        return Err("expected CASE.safetensors STEPS [PROVIDER [OPTION=VALUE ...] [fastest]]".into());
     };
+    let deterministic = own.is_empty();
     let case = data::read(Path::new(case))?;
     let runtime = start(provider)?;
     let begin = Instant::now();
     let mut step = match case.about.get("trained") {
-        Some(names) => Step::training(&runtime, &case, names)?,
-        None => Step::forward(&runtime, &case)?,
+        Some(names) => Step::training(&runtime, &case, names, deterministic)?,
+        None => Step::forward(&runtime, &case, deterministic)?,
     };
     let build = begin.elapsed().as_secs_f64();
     let mut losses = vec![];
@@ -89,16 +92,19 @@ struct Step {
 
 impl Step {
     /// One run of a model.
-    fn forward(runtime: &Runtime, case: &Case) -> Result<Self> {
+    fn forward(runtime: &Runtime, case: &Case, deterministic: bool) -> Result<Self> {
         let graph = Graph::load(&case.model)?;
-        let session = session(runtime, &graph)?;
+        let session = session(runtime, &graph, deterministic)?;
         let mut binding = session.bind()?;
         bind_data(&mut binding, case)?;
+        for (name, result) in binding.run()? {
+            binding.output(&name, &runtime.zeros(result.dtype(), result.dims())?)?;
+        }
         Ok(Self { bindings: vec![binding], count: None, loss: None, runs: 0, multiply_adds: work(&graph) })
     }
 
     /// A whole training step of the parameters in `names`, one a line.
-    fn training(runtime: &Runtime, case: &Case, names: &str) -> Result<Self> {
+    fn training(runtime: &Runtime, case: &Case, names: &str, deterministic: bool) -> Result<Self> {
         let (model, statistics) = batch_norm_training(&Graph::load(&case.model)?)?;
         let initializers = model.initializers();
         let find = |name: &str| {
@@ -115,6 +121,7 @@ impl Step {
         }
 
         let mut graph = Graph::new("training step");
+        graph.target = runtime.target();
         let feeds: std::collections::HashMap<String, ValueId> = model
             .inputs()
             .iter()
@@ -157,7 +164,7 @@ impl Step {
         }
         weights[0].write(&flat)?;
 
-        let session = session(runtime, &graph)?;
+        let session = session(runtime, &graph, deterministic)?;
         let double = || Ok::<_, Box<dyn Error>>([(); 2].map(|()| runtime.zeros(DType::F32, &[total])));
         let moments = [("moment1", double()?), ("moment2", double()?)];
         let mut running = vec![];
@@ -232,10 +239,14 @@ fn optimise(graph: &mut Graph, loss: ValueId, weights: &Arena, rate: f64) -> Res
     Ok(())
 }
 
-fn session(runtime: &Runtime, graph: &Graph) -> Result<Session> {
+fn session(runtime: &Runtime, graph: &Graph, deterministic: bool) -> Result<Session> {
     // A node that falls back to the CPU would make a GPU's figure worthless.
-    let options =
-        SessionOptions { disable_cpu_fallback: runtime.provider() != "cpu", ..SessionOptions::default() };
+    let options = SessionOptions {
+        disable_cpu_fallback: runtime.provider() != "cpu",
+        capture: true,
+        deterministic,
+        ..SessionOptions::default()
+    };
     Ok(runtime.session(graph, &options)?)
 }
 
