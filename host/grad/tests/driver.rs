@@ -320,3 +320,29 @@ fn a_product_of_no_factors_has_no_gradient() {
     let total = g.reduce_sum(y, &[], false).unwrap();
     assert_eq!(gradient(&mut g, total, None, &[x]).unwrap(), [None]);
 }
+
+#[test]
+fn the_first_rows_of_a_table_are_a_slice_of_it() {
+    let (mut g, mut feeds) = (Graph::new("positions"), vec![]);
+    let table = input(&mut g, &mut feeds, "table", &["7", "3"], &[7, 3]);
+    let x = input(&mut g, &mut feeds, "x", &["B", "T", "3"], &[2, 4, 3]);
+    let count = |g: &mut Graph| {
+        let shape = g.op("Shape", &[x], &[]).unwrap();
+        let one = g.constant(Tensor::scalar_i64(1));
+        let n = g.gather(shape, one, 0).unwrap();
+        let zero = g.constant(Tensor::scalar_i64(0));
+        [zero, n, one]
+    };
+    let ends = count(&mut g);
+    let all = g.op("Range", &ends, &[]).unwrap();
+    let rows = g.gather(table, all, 0).unwrap();
+    assert_eq!(g.value(rows).describe(), "f64[T, 3]");
+    let sum = g.add(x, rows).unwrap();
+    let sum = g.mul(sum, sum).unwrap();
+    let loss = g.reduce_sum(sum, &[], false).unwrap();
+    let plain = g.op("Gather", &[table, all], &[("axis", 0.into())]).unwrap();
+    let found = run(&g, &[rows, plain], &feeds);
+    assert_eq!(found[0], found[1]);
+    let g = check(g, loss, &[table, x], &feeds);
+    assert!(g.nodes().all(|(_, n)| n.op != "ScatterElements"), "padding is enough");
+}

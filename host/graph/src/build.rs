@@ -274,9 +274,24 @@ impl Graph {
         self.op("Slice", &[x, parts[0], parts[1], parts[2], parts[3]], &[])
     }
 
-    /// Takes elements along `axis` by integer indices.
+    /// Takes elements along `axis` by integer indices. The first `n`, asked for as a `Range` to `n`, are a slice:
+    /// its gradient is padding, and a GPU need not get the indices.
     pub fn gather(&mut self, x: ValueId, indices: ValueId, axis: i64) -> Result<ValueId> {
-        self.op("Gather", &[x, indices], &[("axis", axis.into())])
+        let Some(n) = self.counted(indices) else {
+            return self.op("Gather", &[x, indices], &[("axis", axis.into())]);
+        };
+        let (start, end, axis) = (self.int_list(&[0]), self.unsqueeze(n, &[0])?, self.int_list(&[axis]));
+        self.op("Slice", &[x, start, end, axis], &[])
+    }
+
+    /// The end of a `Range` from 0 in steps of 1.
+    fn counted(&self, indices: ValueId) -> Option<ValueId> {
+        let (_, node) = self.producer(indices).filter(|(_, n)| n.op == "Range")?;
+        let [start, end, step] = node.inputs[..] else { return None };
+        let is = |v: Option<ValueId>, n: f64| {
+            v.and_then(|v| self.value(v).tensor()).and_then(|t| t.as_scalar()) == Some(n)
+        };
+        end.filter(|_| is(start, 0.0) && is(step, 1.0))
     }
 
     /// `softmax` along `axis`.
