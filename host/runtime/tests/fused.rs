@@ -199,3 +199,43 @@ fn patches_are_what_the_slices_are() {
         assert_eq!(run(false), run(true), "{}", g.describe());
     }
 }
+
+#[test]
+fn own_transposes_move_the_same_numbers() {
+    let (runtime, numbers) = (runtime(), &mut Numbers(13));
+    let cases: [(&[usize], &[i64]); 12] = [
+        (&[16, 20, 4, 64], &[0, 2, 1, 3]),
+        (&[64, 33, 3, 2, 7], &[3, 0, 2, 1, 4]),
+        (&[32, 64, 33], &[1, 0, 2]),
+        (&[512, 16, 2, 2], &[1, 0, 2, 3]),
+        (&[3, 200, 101], &[0, 2, 1]),
+        (&[200, 301], &[1, 0]),
+        (&[17, 16, 15, 14], &[3, 1, 2, 0]),
+        (&[17, 16, 15, 14], &[2, 3, 0, 1]),
+        (&[9, 1, 70, 1, 65], &[4, 1, 2, 0, 3]),
+        // Rows and columns of one, and what does not move.
+        (&[40000, 1], &[1, 0]),
+        (&[40, 1000], &[0, 1]),
+        (&[2, 2, 2, 2, 2, 2, 2, 2, 2, 80], &[9, 1, 0, 3, 2, 5, 4, 8, 7, 6]),
+    ];
+    for (dims, perm) in cases {
+        for symbol in [false, true] {
+            let mut g = Graph::new("axes");
+            let mut shape: Vec<Dim> = dims.iter().map(|d| Dim::from(*d)).collect();
+            if symbol {
+                shape[0] = Dim::symbol("N");
+            }
+            let x = g.input("x", DType::F32, shape).unwrap();
+            let y = g.transpose(x, perm).unwrap();
+            let y = g.op("Erf", &[y], &[]).unwrap();
+            g.output("y", y).unwrap();
+            let x = numbers.tensor(dims);
+            let run = |fused: bool| {
+                let options = SessionOptions { fused, ..SessionOptions::default() };
+                let outputs = runtime.session(&g, &options).unwrap().run(&[("x", &x)]).unwrap();
+                (outputs[0].dims().to_vec(), outputs[0].to_f32().unwrap())
+            };
+            assert_eq!(run(false), run(true), "{dims:?} {perm:?}");
+        }
+    }
+}

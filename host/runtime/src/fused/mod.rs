@@ -1,5 +1,5 @@
-//! Operators of our own that go over memory once, on the CPU: elementwise arithmetic, and the [patches](patches) of
-//! weight gradients.
+//! Operators of our own that go over memory once, on the CPU: elementwise arithmetic, the [patches](patches) of weight
+//! gradients, and [transposes](transpose).
 //!
 //! ONNX Runtime runs `Mul`, `Add` and the like one after the other, each over whole tensors, so that a chain of them
 //! takes as long as its intermediate results take to be written and read: an update by Adam goes over memory twelve
@@ -13,6 +13,7 @@ mod groups;
 mod kernel;
 mod patches;
 mod program;
+pub(crate) mod transpose;
 mod view;
 
 use crate::Result;
@@ -28,7 +29,7 @@ const NAME: &str = "Elementwise";
 
 /// The operators of [`rewrite`]'s graphs.
 pub(crate) fn operators() -> ort::Result<OperatorDomain> {
-    OperatorDomain::new(DOMAIN)?.add(kernel::Elementwise)?.add(patches::Patches)
+    OperatorDomain::new(DOMAIN)?.add(kernel::Elementwise)?.add(patches::Patches)?.add(transpose::Transpose)
 }
 
 /// The graph with our operators wherever they fit.
