@@ -18,6 +18,10 @@ const CHUNK: usize = 1024;
 /// Numbers that a thread takes at once.
 const SHARE: usize = 16 * CHUNK;
 
+/// Numbers in a line of the caches.
+#[cfg(target_arch = "x86_64")]
+const LINE: usize = 16;
+
 /// The operator.
 pub(super) struct Elementwise;
 
@@ -175,7 +179,11 @@ impl Runner {
                         }
                     })
                     .collect();
+                let steps = self.program.instructions.len();
                 for (k, instruction) in self.program.instructions.iter().enumerate() {
+                    // A part of the next piece: memory fetches only so much at once.
+                    let (size, next) = (chunk.len(), chunk.end);
+                    fetch(views, targets, next + size * k / steps..next + size * (k + 1) / steps);
                     let pointer = |place: Place| match place {
                         Place::Scratch(slot) => scratch.0.wrapping_add(slot * CHUNK),
                         Place::Output(i) => targets[i].0.wrapping_add(chunk.start),
@@ -198,4 +206,25 @@ impl Runner {
             }
         });
     }
+}
+
+/// Asks for a range of all numbers that are read or written. The processor does so by itself only within pages of
+/// memory, which are as large as a piece: an update by Adam takes twice as long without.
+fn fetch(views: &[View], targets: &[Target], range: Range<usize>) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        let read = views.iter().filter_map(|view| match view {
+            View::Whole(data) => Some(data.as_ptr()),
+            _ => None,
+        });
+        for data in read.chain(targets.iter().map(|target| target.0.cast_const())) {
+            for i in range.clone().step_by(LINE) {
+                // SAFETY: this reads nothing, and the address may lie anywhere.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(data.wrapping_add(i).cast()) };
+            }
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (views, targets, range);
 }
