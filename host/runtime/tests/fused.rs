@@ -3,7 +3,7 @@
 mod common;
 
 use common::runtime;
-use ekphrasis_graph::{DType, Dim, Graph, ValueId};
+use ekphrasis_graph::{Attr, DType, Dim, Graph, ValueId};
 use ekphrasis_runtime::{DeviceTensor, SessionOptions};
 use std::collections::HashSet;
 
@@ -236,6 +236,55 @@ fn own_transposes_move_the_same_numbers() {
                 (outputs[0].dims().to_vec(), outputs[0].to_f32().unwrap())
             };
             assert_eq!(run(false), run(true), "{dims:?} {perm:?}");
+        }
+    }
+}
+
+#[test]
+fn the_gradient_of_pooling_adds_where_the_maxima_are() {
+    let (runtime, numbers) = (runtime(), &mut Numbers(17));
+    type Pool<'a> = &'a [(&'a str, &'a [i64])];
+    let pools: [Pool; 5] = [
+        &[("kernel_shape", &[2, 2]), ("strides", &[2, 2])],
+        &[("kernel_shape", &[3, 3]), ("strides", &[2, 2]), ("pads", &[1, 1, 1, 1])],
+        &[("kernel_shape", &[3, 2]), ("strides", &[1, 2]), ("pads", &[2, 0, 0, 1]), ("dilations", &[1, 2])],
+        // Windows that lie apart, and those of all padding's kinds.
+        &[("kernel_shape", &[2, 2]), ("strides", &[3, 4])],
+        &[("kernel_shape", &[3, 3]), ("strides", &[2, 2]), ("pads", &[1, 1, 1, 1]), ("ceil_mode", &[1])],
+    ];
+    for pool in pools {
+        for (symbol, equal) in [(false, false), (true, false), (false, true)] {
+            let mut g = Graph::new("pooling");
+            let first = if symbol { Dim::symbol("N") } else { 3.into() };
+            let x = g.input("x", DType::F32, vec![first, 5.into(), 11.into(), 12.into()]).unwrap();
+            let attrs: Vec<_> = pool
+                .iter()
+                .map(|(name, values)| match values {
+                    [one] => (*name, (*one).into()),
+                    values => (*name, (*values).into()),
+                })
+                .collect();
+            let attrs = attrs.into_iter().map(|(n, a): (&str, Attr)| (n.to_owned(), a)).collect();
+            let made = g.add_node("MaxPool", &[Some(x)], attrs, 2).unwrap();
+            let dy = g.mul(made[0], made[0]).unwrap();
+            let line = g.int_list(&[-1]);
+            let (places, dy) = (g.reshape_to(made[1], line).unwrap(), g.reshape_to(dy, line).unwrap());
+            let flat = g.reshape_to(x, line).unwrap();
+            let zeros = g.zeros_like(flat).unwrap();
+            let sum = g.op("ScatterElements", &[zeros, places, dy], &[("reduction", "add".into())]).unwrap();
+            let dx = g.reshape_like(sum, x).unwrap();
+            let dx = g.op("Erf", &[dx], &[]).unwrap();
+            g.output("dx", dx).unwrap();
+            let x = match equal {
+                true => DeviceTensor::from_f32(&[3, 5, 11, 12], vec![0.7; 3 * 5 * 11 * 12]).unwrap(),
+                false => numbers.tensor(&[3, 5, 11, 12]),
+            };
+            let run = |fused: bool| {
+                let options = SessionOptions { fused, ..SessionOptions::default() };
+                runtime.session(&g, &options).unwrap().run(&[("x", &x)]).unwrap()[0].to_f32().unwrap()
+            };
+            let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<_>>();
+            assert_eq!(bits(run(false)), bits(run(true)), "{pool:?}");
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Operators of our own that go over memory once, on the CPU: elementwise arithmetic, the [patches](patches) of weight
-//! gradients, and [transposes](transpose).
+//! gradients, gradients of [pooling](pooling), and [transposes](transpose).
 //!
 //! ONNX Runtime runs `Mul`, `Add` and the like one after the other, each over whole tensors, so that a chain of them
 //! takes as long as its intermediate results take to be written and read: an update by Adam goes over memory twelve
@@ -12,6 +12,7 @@ mod arithmetic;
 mod groups;
 mod kernel;
 mod patches;
+mod pooling;
 mod program;
 pub(crate) mod transpose;
 mod view;
@@ -29,15 +30,17 @@ const NAME: &str = "Elementwise";
 
 /// The operators of [`rewrite`]'s graphs.
 pub(crate) fn operators() -> ort::Result<OperatorDomain> {
-    OperatorDomain::new(DOMAIN)?.add(kernel::Elementwise)?.add(patches::Patches)?.add(transpose::Transpose)
+    let domain = OperatorDomain::new(DOMAIN)?.add(kernel::Elementwise)?.add(patches::Patches)?;
+    domain.add(pooling::MaxPoolGradient)?.add(transpose::Transpose)
 }
 
 /// The graph with our operators wherever they fit.
 pub(crate) fn rewrite(graph: &Graph) -> Result<Cow<'_, Graph>> {
-    let patches = patches::rewrite(graph)?;
-    Ok(match elementwise(&patches)? {
-        Some(new) => Cow::Owned(new),
-        None => patches,
+    let pooled = pooling::rewrite(graph)?;
+    let patches = patches::rewrite(&pooled)?;
+    Ok(match (elementwise(&patches)?, patches) {
+        (Some(new), _) | (None, Cow::Owned(new)) => Cow::Owned(new),
+        (None, Cow::Borrowed(_)) => pooled,
     })
 }
 
@@ -209,5 +212,35 @@ mod tests {
             "the border is no padding"
         );
         assert_eq!(patches(1, 0, 0.0).last().map(String::as_str), Some("Concat"), "another axis");
+    }
+
+    /// What is left of the gradient of a pool whose zeros are `filling`.
+    fn pooled(
+        attr: (&'static str, ekphrasis_graph::Attr),
+        reduction: &'static str,
+        filling: f64,
+    ) -> Vec<String> {
+        fused(&[&[2, 3, 8, 8]], |g, x| {
+            let attrs =
+                [("kernel_shape".to_owned(), vec![2i64, 2].into()), (attr.0.to_owned(), attr.1.clone())];
+            let pool = g.add_node("MaxPool", &[Some(x[0])], attrs.into(), 2)?;
+            let line = g.int_list(&[-1]);
+            let (dy, places) = (g.reshape_to(pool[0], line)?, g.reshape_to(pool[1], line)?);
+            let flat = g.reshape_to(x[0], line)?;
+            let filling = g.scalar_like(flat, filling);
+            let zeros = g.expand_like(filling, flat)?;
+            g.op("ScatterElements", &[zeros, places, dy], &[("reduction", reduction.into())])
+        })
+    }
+
+    #[test]
+    fn gradients_of_pooling_are_found() {
+        let found = |ops: &[String]| ops.iter().any(|op| op == "ekphrasis::MaxPoolGradient");
+        let strides = || ("strides", vec![2i64, 2].into());
+        assert!(found(&pooled(strides(), "add", 0.0)));
+        assert!(!found(&pooled(strides(), "add", 1.0)), "added to something");
+        assert!(!found(&pooled(strides(), "max", 0.0)));
+        assert!(!found(&pooled(("storage_order", 1i64.into()), "add", 0.0)), "places by columns");
+        assert!(!found(&pooled(("auto_pad", "SAME_UPPER".into()), "add", 0.0)), "padding that is not said");
     }
 }
