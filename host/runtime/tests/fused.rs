@@ -288,3 +288,30 @@ fn the_gradient_of_pooling_adds_where_the_maxima_are() {
         }
     }
 }
+
+#[test]
+fn joined_vectors_give_the_same_bits() {
+    let (runtime, numbers) = (runtime(), &mut Numbers(19));
+    // Pieces shorter and longer than those in which the program runs, and some that end where such a one does.
+    let sizes = [700, 1, 323, 1024, 5000, 16_384, 40_001, 3];
+    let mut g = Graph::new("vectors");
+    let mut feeds = vec![];
+    let mut input = |g: &mut Graph, name: String, n: usize| {
+        feeds.push((name.clone(), numbers.tensor(&[n])));
+        g.input(&name, DType::F32, vec![n.into()]).unwrap()
+    };
+    let parts: Vec<ValueId> =
+        sizes.iter().enumerate().map(|(i, n)| input(&mut g, format!("x{i}"), *n)).collect();
+    let w = input(&mut g, "w".into(), sizes.iter().sum());
+    let all = g.concat(&parts, 0).unwrap();
+    let square = g.mul(all, all).unwrap();
+    let y = g.add(square, w).unwrap();
+    g.output("y", y).unwrap();
+    let feeds: Vec<(&str, &DeviceTensor)> = feeds.iter().map(|(n, t)| (n.as_str(), t)).collect();
+    let run = |fused: bool| {
+        let options = SessionOptions { fused, ..SessionOptions::default() };
+        let y = runtime.session(&g, &options).unwrap().run(&feeds).unwrap()[0].to_f32().unwrap();
+        y.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+    };
+    assert_eq!(run(false), run(true));
+}

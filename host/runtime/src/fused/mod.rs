@@ -62,7 +62,8 @@ fn elementwise(graph: &Graph) -> Result<Option<Graph>> {
         let value = copy.stand_in(*value)?;
         copy.to.output(name, value)?;
     }
-    Ok(Some(copy.to))
+    // What was joined for a group only.
+    Ok(Some(copy.to.pruned()?))
 }
 
 /// A graph on its way.
@@ -90,13 +91,17 @@ impl Copy<'_> {
 
     fn group(&mut self, group: &groups::Group) -> ekphrasis_graph::Result<()> {
         let (program, inputs) = program::Program::of(self.from, group)?;
-        let inputs = inputs.iter().map(|i| self.stand_in(*i).map(Some));
+        let pieces: Vec<Vec<ValueId>> = inputs.iter().map(|v| group.pieces(self.from, *v)).collect();
+        let inputs = pieces.iter().flatten().map(|i| self.stand_in(*i).map(Some));
         let inputs = inputs.collect::<ekphrasis_graph::Result<Vec<_>>>()?;
+        let mut attrs = program.attrs();
+        let counts: Vec<i64> = pieces.iter().map(|own| own.len() as i64).collect();
+        attrs.insert("pieces".into(), counts.into());
         // The name of the last of them, by which a profile finds its place.
         let name = group.nodes.last().map_or("", |id| self.from.node(*id).name.as_str());
         let op = format!("{DOMAIN}::{NAME}");
         let wanted = vec![true; group.outputs.len()];
-        let made = self.to.add_node_named(name, &op, &inputs, program.attrs(), &wanted)?;
+        let made = self.to.add_node_named(name, &op, &inputs, attrs, &wanted)?;
         let outputs: Vec<_> = group.outputs.iter().copied().map(Some).collect();
         self.made(&outputs, made);
         Ok(())
@@ -152,6 +157,23 @@ mod tests {
         assert_eq!(fused(&[&[8, 4, 64], &[4, 1]], chain), [ONE]);
         assert_eq!(fused(&[&[8, 4, 64], &[8, 1, 64]], chain), ["Mul", ONE], "it varies in two parts");
         assert_eq!(fused(&[&[4, 4], &[4, 4]], chain), ["Mul", "Add", "Sqrt"], "too small to pay");
+    }
+
+    #[test]
+    fn vectors_are_read_in_the_pieces_that_they_are_joined_of() {
+        let step = |g: &mut Graph, x: &[ValueId], other: bool| {
+            let all = g.concat(&[x[1], x[2]], 0)?;
+            let y = g.mul(all, x[0])?;
+            let y = g.add(y, x[0])?;
+            let norm = g.reduce_sum_square(if other { all } else { y }, &[], false)?;
+            g.div(y, norm)
+        };
+        let shapes: [&[i64]; 3] = [&[4000], &[1000], &[3000]];
+        let joined = |ops: &[String]| ops.iter().any(|op| op == "Concat");
+        assert!(!joined(&fused(&shapes, |g, x| step(g, x, false))));
+        assert!(joined(&fused(&shapes, |g, x| step(g, x, true))), "somebody else reads it");
+        let shapes: [&[i64]; 3] = [&[10, 4000], &[1000], &[3000]];
+        assert!(joined(&fused(&shapes, |g, x| step(g, x, false))), "it broadcasts");
     }
 
     #[test]
