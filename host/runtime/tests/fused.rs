@@ -315,3 +315,33 @@ fn joined_vectors_give_the_same_bits() {
     };
     assert_eq!(run(false), run(true));
 }
+
+#[test]
+fn sums_of_rows_give_the_same_bits() {
+    let (runtime, numbers) = (runtime(), &mut Numbers(23));
+    for width in [1, 31, 32, 100] {
+        let mut g = Graph::new("table");
+        let rows = g.input("rows", DType::F32, vec![Dim::symbol("N"), width.into()]).unwrap();
+        let places = g.input("places", DType::I64, vec![Dim::symbol("N"), 1.into()]).unwrap();
+        let (zero, shape) = (g.scalar_like(rows, 0.0), g.int_list(&[300, width as i64]));
+        let zeros = g.expand_to(zero, shape).unwrap();
+        let indices = g.expand_like(places, rows).unwrap();
+        let sum = g.op("ScatterElements", &[zeros, indices, rows], &[("reduction", "add".into())]).unwrap();
+        // Behind each other with others of its type.
+        let all = g.concat(&[sum, rows], 0).unwrap();
+        g.output("table", all).unwrap();
+        let rows = numbers.tensor(&[500, width]);
+        let run = |fused: bool, places: &[i64]| {
+            let options = SessionOptions { fused, ..SessionOptions::default() };
+            let places = DeviceTensor::from_i64(&[places.len(), 1], places.to_vec()).unwrap();
+            let feeds = [("rows", &rows), ("places", &places)];
+            let table = runtime.session(&g, &options).unwrap().run(&feeds);
+            table.map(|t| t[0].to_f32().unwrap().into_iter().map(f32::to_bits).collect::<Vec<_>>())
+        };
+        // Many at one place, none at others, some counted from the end.
+        let mut places: Vec<i64> = (0..500).map(|_| numbers.below(70) as i64 - 35).collect();
+        assert_eq!(run(false, &places).unwrap(), run(true, &places).unwrap());
+        places[7] = 300;
+        assert!(run(false, &places).is_err() && run(true, &places).is_err(), "there is no such row");
+    }
+}

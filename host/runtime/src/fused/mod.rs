@@ -1,5 +1,5 @@
 //! Operators of our own that go over memory once, on the CPU: elementwise arithmetic, the [patches](patches) of weight
-//! gradients, gradients of [pooling](pooling), and [transposes](transpose).
+//! gradients, gradients of [pooling](pooling) and of [embeddings](rows), and [transposes](transpose).
 //!
 //! ONNX Runtime runs `Mul`, `Add` and the like one after the other, each over whole tensors, so that a chain of them
 //! takes as long as its intermediate results take to be written and read: an update by Adam goes over memory twelve
@@ -14,6 +14,7 @@ mod kernel;
 mod patches;
 mod pooling;
 mod program;
+mod rows;
 pub(crate) mod transpose;
 mod view;
 
@@ -31,24 +32,25 @@ const NAME: &str = "Elementwise";
 /// The operators of [`rewrite`]'s graphs.
 pub(crate) fn operators() -> ort::Result<OperatorDomain> {
     let domain = OperatorDomain::new(DOMAIN)?.add(kernel::Elementwise)?.add(patches::Patches)?;
-    domain.add(pooling::MaxPoolGradient)?.add(transpose::Transpose)
+    domain.add(pooling::MaxPoolGradient)?.add(rows::SumRows)?.add(transpose::Transpose)
 }
 
 /// The graph with our operators wherever they fit.
 pub(crate) fn rewrite(graph: &Graph) -> Result<Cow<'_, Graph>> {
-    let pooled = pooling::rewrite(graph)?;
-    let patches = patches::rewrite(&pooled)?;
-    Ok(match (elementwise(&patches)?, patches) {
-        (Some(new), _) | (None, Cow::Owned(new)) => Cow::Owned(new),
-        (None, Cow::Borrowed(_)) => pooled,
-    })
+    let mut new = Cow::Borrowed(graph);
+    for pass in [pooling::rewrite, rows::rewrite, patches::rewrite, elementwise] {
+        if let Cow::Owned(changed) = pass(&new)? {
+            new = Cow::Owned(changed);
+        }
+    }
+    Ok(new)
 }
 
 /// The graph with groups of elementwise nodes in one operator each, if it has any.
-fn elementwise(graph: &Graph) -> Result<Option<Graph>> {
+fn elementwise(graph: &Graph) -> ekphrasis_graph::Result<Cow<'_, Graph>> {
     let plan = groups::find(graph);
     if plan.groups.is_empty() {
-        return Ok(None);
+        return Ok(Cow::Borrowed(graph));
     }
     let (to, map) = graph.leaves(|_| true)?;
     let mut copy = Copy { from: graph, to, map };
@@ -63,7 +65,7 @@ fn elementwise(graph: &Graph) -> Result<Option<Graph>> {
         copy.to.output(name, value)?;
     }
     // What was joined for a group only.
-    Ok(Some(copy.to.pruned()?))
+    copy.to.pruned().map(Cow::Owned)
 }
 
 /// A graph on its way.
@@ -264,5 +266,25 @@ mod tests {
         assert!(!found(&pooled(strides(), "max", 0.0)));
         assert!(!found(&pooled(("storage_order", 1i64.into()), "add", 0.0)), "places by columns");
         assert!(!found(&pooled(("auto_pad", "SAME_UPPER".into()), "add", 0.0)), "padding that is not said");
+    }
+
+    #[test]
+    fn sums_of_rows_are_found() {
+        let table = |columns: i64, axis: i64, reduction: &'static str| {
+            let ops = fused(&[&[40, 8]], |g, x| {
+                let dims: Vec<Dim> = vec![40.into(), columns.into()];
+                let numbers = g.input("numbers", DType::I64, dims)?;
+                let (zero, shape) = (g.scalar_like(x[0], 0.0), g.int_list(&[300, 8]));
+                let zeros = g.expand_to(zero, shape)?;
+                let indices = g.expand_like(numbers, x[0])?;
+                let attrs = [("reduction", reduction.into()), ("axis", axis.into())];
+                g.op("ScatterElements", &[zeros, indices, x[0]], &attrs)
+            });
+            ops.last().cloned()
+        };
+        assert_eq!(table(1, 0, "add").as_deref(), Some("ekphrasis::SumRows"));
+        assert_eq!(table(8, 0, "add").as_deref(), Some("ScatterElements"), "each number has its own");
+        assert_eq!(table(1, 1, "add").as_deref(), Some("ScatterElements"), "columns");
+        assert_eq!(table(1, 0, "max").as_deref(), Some("ScatterElements"));
     }
 }
