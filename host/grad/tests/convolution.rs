@@ -72,7 +72,8 @@ fn every_form_gives_the_weight_gradient() {
     check(&[2, 18, 7, 6], &[3, 18, 3, 2], 1, &[1, 0, 2, 1], Form::SwappedBack);
     check(&[2, 18, 7, 6], &[3, 18, 3, 3], 1, &[4, 3, 0, 0], Form::SwappedBack);
     check(&[2, 3, 17, 16], &[17, 3, 3, 2], 1, &[1, 0, 2, 1], Form::Columns);
-    check(&[2, 20, 16, 16], &[17, 20, 1, 1], 1, &[0, 0, 0, 0], Form::Columns);
+    check(&[2, 20, 17, 16], &[17, 20, 1, 1], 1, &[0, 0, 0, 0], Form::Columns);
+    check(&[2, 20, 16, 16], &[17, 20, 1, 1], 1, &[0, 0, 0, 0], Form::JointColumns);
     check(&[2, 3, 7, 6], &[17, 3, 3, 2], 1, &[1, 0, 2, 1], Form::JointColumns);
     check(&[2, 20, 5, 4], &[17, 20, 1, 1], 1, &[0, 0, 0, 0], Form::JointColumns);
     let on_gpu = |x, w, stride, pads, form| check_on(Target::Gpu, x, w, stride, pads, form);

@@ -144,6 +144,11 @@ impl Runtime {
             Some(blocked) if options.blocked => blocked.rewrite(&graph)?,
             _ => Cow::Borrowed(&*graph),
         };
+        // Last, since the others look for `Transpose` too.
+        let graph = match options.fused && self.on_cpu_alone() {
+            true => fused::transpose::rewrite(&graph)?,
+            false => Cow::Borrowed(&*graph),
+        };
         self.session_from_bytes(&graph.name, &graph.to_bytes()?, options)
     }
 

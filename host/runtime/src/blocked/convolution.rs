@@ -18,11 +18,15 @@ pub(super) struct Plan {
 }
 
 impl Blocked {
-    /// Whether a `Conv` can be blocked: two dimensions, one group, and channels that fill their blocks.
+    /// Whether a `Conv` can be blocked: two dimensions, one group, channels that fill their blocks, and a weight that is
+    /// no constant, for that one ONNX Runtime blocks itself.
     pub(super) fn plan_convolution(&self, graph: &Graph, node: &Node) -> Option<Plan> {
         let taken = Inputs::of(node)?;
         let weight @ [outputs, inputs, height, width] = weight_sizes(graph, taken.w)?;
         sizes(graph, taken.x)?;
+        if graph.value(taken.w).tensor().is_some() {
+            return None;
+        }
         let direct = inputs < self.block;
         // The result is written once more, which a few products for each number do not pay for.
         if inputs * height * width < LEAST {

@@ -183,11 +183,10 @@ fn sizes(graph: &Graph, id: ValueId) -> Option<[Option<i64>; 4]> {
     <&[Dim; 4]>::try_from(shape).ok().map(|dims| dims.each_ref().map(Dim::known))
 }
 
-/// The sizes of a weight that ONNX Runtime does not block by itself.
+/// The sizes of a weight, where all are known.
 fn weight_sizes(graph: &Graph, id: ValueId) -> Option<[i64; 4]> {
     let [a, b, c, d] = sizes(graph, id)?;
-    let constant = graph.value(id).tensor().is_some();
-    (!constant).then_some([a?, b?, c?, d?])
+    Some([a?, b?, c?, d?])
 }
 
 #[cfg(test)]
@@ -239,9 +238,12 @@ mod tests {
         assert_eq!(transposed([16, 32, 3, 3], &[]), 0);
     }
 
-    /// ONNX Runtime blocks these itself, without changes of layout in between.
+    /// ONNX Runtime blocks those of `Conv` itself, without changes of layout in between, and those of `ConvTranspose`
+    /// not at all.
     #[test]
-    fn constant_weights_are_left_alone() {
+    fn constant_weights_are_left_alone_where_onnx_runtime_blocks_them() {
         assert_eq!(rewritten("Conv", [2, 32, 8, 8], [48, 32, 3, 3], &[], true), ["Conv"]);
+        let strided = [("strides", 2)];
+        assert_eq!(blocked(&rewritten("ConvTranspose", [2, 16, 4, 4], [16, 32, 2, 2], &strided, true)), 4);
     }
 }

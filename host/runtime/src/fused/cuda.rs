@@ -43,7 +43,7 @@ impl Operator for Elementwise {
     }
 
     fn create_kernel<'attr>(&self, context: &KernelContext<'attr>) -> ort::Result<Self::Kernel<'attr>> {
-        let program = Program::of_kernel(context)?;
+        let program = Program::of_kernel(context, context.inputs()?.len())?;
         let known = known_shapes(context)?;
         let programs = Programs { program, fixed: known.is_some(), compiled: HashMap::new() };
         if let (Some(kernels), Some(shapes)) = (kernels(), known)

@@ -13,6 +13,27 @@ pub(super) struct Group {
     pub nodes: Vec<NodeId>,
     /// Their values that others read, or that are outputs of the graph.
     pub outputs: Vec<ValueId>,
+    /// Vectors that are joined for these nodes alone, as one gradient for the optimiser.
+    joined: HashSet<ValueId>,
+}
+
+impl Group {
+    /// What the operator takes for an input of the program: the pieces of a vector that is joined for it, which would
+    /// only be copied, or the input itself.
+    pub fn pieces(&self, graph: &Graph, input: ValueId) -> Vec<ValueId> {
+        let join = graph.producer(input).filter(|_| self.joined.contains(&input));
+        join.map_or(vec![input], |(_, node)| node.inputs.iter().flatten().copied().collect())
+    }
+}
+
+/// Whether a value is made of vectors that lie behind each other.
+fn is_joined(graph: &Graph, value: ValueId) -> bool {
+    let vector = |v: &ValueId| {
+        let value = graph.value(*v);
+        value.dtype == DType::F32 && value.shape.as_ref().is_some_and(|s| s.len() == 1)
+    };
+    let made = graph.producer(value).filter(|(_, node)| node.op == "Concat");
+    made.is_some_and(|(_, node)| node.inputs.len() > 1 && node.inputs.iter().flatten().all(vector))
 }
 
 /// The groups of a graph.
@@ -109,9 +130,27 @@ pub(super) fn find(graph: &Graph, target: Target) -> Plan {
         let elsewhere = |v: &ValueId| graph.producer(*v).is_some_and(|(from, _)| of.get(&from) != of.get(id));
         read.extend(node.inputs.iter().flatten().filter(|v| elsewhere(v)));
     }
-    let groups = members.into_values().map(|nodes| {
+    let mut readers: HashMap<ValueId, HashSet<Option<usize>>> = HashMap::new();
+    for (id, node) in &nodes {
+        node.inputs
+            .iter()
+            .flatten()
+            .for_each(|v| _ = readers.entry(*v).or_default().insert(of.get(id).copied()));
+    }
+    graph.outputs().iter().for_each(|(_, v)| _ = readers.entry(*v).or_default().insert(None));
+    let groups = members.into_values().enumerate().map(|(i, nodes)| {
         let made = nodes.iter().filter_map(|id| graph.node(*id).outputs.first().copied().flatten());
-        Group { outputs: made.filter(|v| read.contains(v)).collect(), nodes }
+        let inputs = nodes.iter().flat_map(|id| graph.node(*id).inputs.iter().flatten());
+        let alone = |v: &&ValueId| readers.get(v).is_some_and(|r| r.iter().all(|group| *group == Some(i)));
+        let shape = |v: &ValueId| graph.value(*v).shape.as_ref();
+        let whole = |v: &&ValueId| made.clone().next().is_some_and(|result| shape(&result) == shape(v));
+        let joined = inputs
+            .filter(alone)
+            .filter(whole)
+            .filter(|v| target == Target::Cpu && is_joined(graph, **v))
+            .copied()
+            .collect();
+        Group { outputs: made.filter(|v| read.contains(v)).collect(), nodes, joined }
     });
     Plan { groups: groups.collect(), of }
 }

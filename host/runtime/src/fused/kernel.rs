@@ -4,7 +4,7 @@ use super::{
     NAME,
     arithmetic::{Argument, compute},
     program::{Program, Source},
-    view::{View, broadcast},
+    view::{Joined, View, broadcast},
 };
 use ort::{
     operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput},
@@ -17,6 +17,10 @@ const CHUNK: usize = 1024;
 
 /// Numbers that a thread takes at once.
 const SHARE: usize = 16 * CHUNK;
+
+/// Numbers in a line of the caches.
+#[cfg(target_arch = "x86_64")]
+const LINE: usize = 16;
 
 /// The operator.
 pub(super) struct Elementwise;
@@ -37,7 +41,12 @@ impl Operator for Elementwise {
     }
 
     fn create_kernel<'attr>(&self, context: &KernelContext<'attr>) -> ort::Result<Self::Kernel<'attr>> {
-        Ok(Runner::new(Program::of_kernel(context)?))
+        let pieces = context.get::<Vec<i64>>("pieces").unwrap_or_default();
+        let pieces: Vec<usize> = pieces.iter().filter_map(|n| usize::try_from(*n).ok()).collect();
+        if pieces.iter().sum::<usize>() != context.inputs()?.len() {
+            return Err(ort::Error::new("expected a number of pieces for each input of the program"));
+        }
+        Ok(Runner::new(Program::of_kernel(context, pieces.len())?, pieces))
     }
 }
 
@@ -51,13 +60,15 @@ enum Place {
 /// A program with a place for each result.
 pub(super) struct Runner {
     program: Program,
+    /// For each input of the program how many of the operator's it is, joined.
+    pieces: Vec<usize>,
     places: Vec<Place>,
     /// Pieces of scratch memory that the results share.
     scratch: usize,
 }
 
 impl Runner {
-    fn new(program: Program) -> Self {
+    fn new(program: Program, pieces: Vec<usize>) -> Self {
         let n = program.instructions.len();
         let mut last = vec![0; n];
         for (k, instruction) in program.instructions.iter().enumerate() {
@@ -86,7 +97,7 @@ impl Runner {
                 }
             }
         }
-        Self { program, places, scratch }
+        Self { program, pieces, places, scratch }
     }
 }
 
@@ -99,6 +110,27 @@ unsafe impl Send for Target {}
 // SAFETY: as above.
 unsafe impl Sync for Target {}
 
+/// An input of the program.
+struct Operand<'a> {
+    shape: Vec<i64>,
+    data: Data<'a>,
+}
+
+enum Data<'a> {
+    Whole(&'a [f32]),
+    Joined(Joined<'a>),
+}
+
+impl Operand<'_> {
+    /// Its view as `shape`, where it has one.
+    fn view(&self, shape: &[i64]) -> Option<View<'_>> {
+        match &self.data {
+            Data::Whole(data) => View::of(&self.shape, shape, data),
+            Data::Joined(joined) => (self.shape == shape).then_some(View::Joined(joined)),
+        }
+    }
+}
+
 impl Kernel for Runner {
     fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
         let values = (0..context.num_inputs()?)
@@ -106,10 +138,21 @@ impl Kernel for Runner {
             .collect::<ort::Result<Vec<_>>>()?;
         let tensors =
             values.iter().map(|v| v.try_extract_tensor::<f32>()).collect::<ort::Result<Vec<_>>>()?;
-        let shapes: Vec<&[i64]> = tensors.iter().map(|(shape, _)| &***shape).collect();
+        let (mut rest, mut operands) = (&tensors[..], vec![]);
+        for count in &self.pieces {
+            let (own, others) = rest.split_at_checked(*count).unwrap_or((rest, &[]));
+            rest = others;
+            operands.push(match own {
+                [(shape, data)] => Operand { shape: shape.to_vec(), data: Data::Whole(data) },
+                pieces => {
+                    let (joined, length) = Joined::new(pieces.iter().map(|(_, data)| *data));
+                    Operand { shape: vec![length as i64], data: Data::Joined(joined) }
+                }
+            });
+        }
+        let shapes: Vec<&[i64]> = operands.iter().map(|o| &o.shape[..]).collect();
         let shape = broadcast(&shapes).ok_or_else(|| ort::Error::new(format!("{shapes:?} do not fit")))?;
-        let views = tensors.iter().map(|(own, data)| View::of(own, &shape, data));
-        let views = views.collect::<Option<Vec<_>>>();
+        let views = operands.iter().map(|o| o.view(&shape)).collect::<Option<Vec<_>>>();
         let views = views.ok_or_else(|| ort::Error::new(format!("{shapes:?} vary in parts of {shape:?}")))?;
         let total = usize::try_from(shape.iter().product::<i64>()).unwrap_or(0);
         let mut targets = vec![];
@@ -149,8 +192,9 @@ impl Runner {
     /// The range lies in all outputs, and nobody else reads or writes it there meanwhile.
     unsafe fn run(&self, views: &[View], targets: &[Target], range: Range<usize>) {
         SCRATCH.with_borrow_mut(|scratch| {
-            let repeated = views.iter().filter(|v| matches!(v, View::Repeated { .. })).count();
-            scratch.resize((self.scratch + repeated) * CHUNK, 0.0);
+            let copied = |v: &&View| matches!(v, View::Repeated { .. } | View::Joined(_));
+            let copied = views.iter().filter(copied).count();
+            scratch.resize((self.scratch + copied) * CHUNK, 0.0);
             let (own, copies) = scratch.split_at_mut(self.scratch * CHUNK);
             let scratch = Target(own.as_mut_ptr());
             for start in range.clone().step_by(CHUNK) {
@@ -161,7 +205,10 @@ impl Runner {
                     .map(|view| match view {
                         View::Scalar(value) => Argument::Scalar(*value),
                         View::Whole(data) => Argument::Each(&data[chunk.clone()]),
-                        View::Repeated { .. } => {
+                        View::Joined(joined) if joined.from(chunk.start).len() >= chunk.len() => {
+                            Argument::Each(&joined.from(chunk.start)[..chunk.len()])
+                        }
+                        View::Repeated { .. } | View::Joined(_) => {
                             let copy = copies.next().unwrap_or_default();
                             let copy = &mut copy[..chunk.len()];
                             view.copy(chunk.start, copy);
@@ -169,7 +216,11 @@ impl Runner {
                         }
                     })
                     .collect();
+                let steps = self.program.instructions.len();
                 for (k, instruction) in self.program.instructions.iter().enumerate() {
+                    // A part of the next piece: memory fetches only so much at once.
+                    let (size, next) = (chunk.len(), chunk.end);
+                    fetch(views, targets, next + size * k / steps..next + size * (k + 1) / steps);
                     let pointer = |place: Place| match place {
                         Place::Scratch(slot) => scratch.0.wrapping_add(slot * CHUNK),
                         Place::Output(i) => targets[i].0.wrapping_add(chunk.start),
@@ -192,4 +243,27 @@ impl Runner {
             }
         });
     }
+}
+
+/// Asks for a range of all numbers that are read or written. The processor does so by itself only within pages of
+/// memory, which are as large as a piece: an update by Adam takes twice as long without.
+fn fetch(views: &[View], targets: &[Target], range: Range<usize>) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        let read = views.iter().filter_map(|view| match view {
+            View::Whole(data) => Some(data.as_ptr()),
+            // Where one piece ends and the next begins, this asks for numbers in between, to no harm.
+            View::Joined(joined) => Some(joined.from(range.start).as_ptr().wrapping_sub(range.start)),
+            _ => None,
+        });
+        for data in read.chain(targets.iter().map(|target| target.0.cast_const())) {
+            for i in range.clone().step_by(LINE) {
+                // SAFETY: this reads nothing, and the address may lie anywhere.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(data.wrapping_add(i).cast()) };
+            }
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (views, targets, range);
 }

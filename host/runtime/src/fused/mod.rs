@@ -1,5 +1,6 @@
 //! Operators of our own that go over memory once: elementwise arithmetic and, on the CPU, the [patches](patches) of
-//! weight gradients, on [CUDA](cuda) [sums](sum).
+//! weight gradients, gradients of [pooling](pooling) and of [embeddings](rows), and [transposes](transpose), on
+//! [CUDA](cuda) [sums](sum).
 //!
 //! ONNX Runtime runs `Mul`, `Add` and the like one after the other, each over whole tensors, so that a chain of them
 //! takes as long as its intermediate results take to be written and read: an update by Adam goes over memory twelve
@@ -16,9 +17,12 @@ mod cuda;
 mod groups;
 mod kernel;
 mod patches;
+mod pooling;
 mod program;
+mod rows;
 mod source;
 mod sum;
+pub(crate) mod transpose;
 mod view;
 
 #[cfg(test)]
@@ -41,7 +45,10 @@ const NAME: &str = "Elementwise";
 pub(crate) fn operators(target: Target) -> ort::Result<OperatorDomain> {
     let domain = OperatorDomain::new(DOMAIN)?;
     match target {
-        Target::Cpu => domain.add(kernel::Elementwise)?.add(patches::Patches),
+        Target::Cpu => {
+            let domain = domain.add(kernel::Elementwise)?.add(patches::Patches)?;
+            domain.add(pooling::MaxPoolGradient)?.add(rows::SumRows)?.add(transpose::Transpose)
+        }
         Target::Gpu => domain.add(cuda::Elementwise)?.add(cuda::Sum),
     }
 }
@@ -51,23 +58,32 @@ pub(crate) fn on_cuda() -> bool {
     crate::cuda::kernels::kernels().is_some()
 }
 
+/// A pass over a graph.
+type Pass = fn(&Graph) -> ekphrasis_graph::Result<Cow<'_, Graph>>;
+
 /// The graph with our operators wherever they fit.
 pub(crate) fn rewrite(graph: &Graph, target: Target) -> Result<Cow<'_, Graph>> {
-    let first = match target {
-        Target::Cpu => patches::rewrite(graph)?,
-        Target::Gpu => sum::rewrite(graph)?,
+    let passes: &[Pass] = match target {
+        Target::Cpu => &[pooling::rewrite, rows::rewrite, patches::rewrite],
+        Target::Gpu => &[sum::rewrite],
     };
-    Ok(match elementwise(&first, target)? {
-        Some(new) => Cow::Owned(new),
-        None => first,
-    })
+    let mut new = Cow::Borrowed(graph);
+    for pass in passes {
+        if let Cow::Owned(changed) = pass(&new)? {
+            new = Cow::Owned(changed);
+        }
+    }
+    if let Cow::Owned(changed) = elementwise(&new, target)? {
+        new = Cow::Owned(changed);
+    }
+    Ok(new)
 }
 
 /// The graph with groups of elementwise nodes in one operator each, if it has any.
-fn elementwise(graph: &Graph, target: Target) -> Result<Option<Graph>> {
+fn elementwise(graph: &Graph, target: Target) -> ekphrasis_graph::Result<Cow<'_, Graph>> {
     let plan = groups::find(graph, target);
     if plan.groups.is_empty() {
-        return Ok(None);
+        return Ok(Cow::Borrowed(graph));
     }
     let (to, map) = graph.leaves(|_| true)?;
     let mut copy = Copy { from: graph, to, map };
@@ -81,7 +97,8 @@ fn elementwise(graph: &Graph, target: Target) -> Result<Option<Graph>> {
         let value = copy.stand_in(*value)?;
         copy.to.output(name, value)?;
     }
-    Ok(Some(copy.to))
+    // What was joined for a group only.
+    copy.to.pruned().map(Cow::Owned)
 }
 
 /// A graph on its way.
@@ -109,13 +126,17 @@ impl Copy<'_> {
 
     fn group(&mut self, group: &groups::Group) -> ekphrasis_graph::Result<()> {
         let (program, inputs) = program::Program::of(self.from, group)?;
-        let inputs = inputs.iter().map(|i| self.stand_in(*i).map(Some));
+        let pieces: Vec<Vec<ValueId>> = inputs.iter().map(|v| group.pieces(self.from, *v)).collect();
+        let inputs = pieces.iter().flatten().map(|i| self.stand_in(*i).map(Some));
         let inputs = inputs.collect::<ekphrasis_graph::Result<Vec<_>>>()?;
+        let mut attrs = program.attrs();
+        let counts: Vec<i64> = pieces.iter().map(|own| own.len() as i64).collect();
+        attrs.insert("pieces".into(), counts.into());
         // The name of the last of them, by which a profile finds its place.
         let name = group.nodes.last().map_or("", |id| self.from.node(*id).name.as_str());
         let op = format!("{DOMAIN}::{NAME}");
         let wanted = vec![true; group.outputs.len()];
-        let made = self.to.add_node_named(name, &op, &inputs, program.attrs(), &wanted)?;
+        let made = self.to.add_node_named(name, &op, &inputs, attrs, &wanted)?;
         let outputs: Vec<_> = group.outputs.iter().copied().map(Some).collect();
         self.made(&outputs, made);
         Ok(())

@@ -137,7 +137,8 @@ impl Window {
     }
 }
 
-fn is_zero(graph: &Graph, v: ValueId) -> bool {
+/// Whether a value is known to be zeros.
+pub(super) fn is_zero(graph: &Graph, v: ValueId) -> bool {
     let values = graph.value(v).tensor().and_then(|t| t.to_f32());
     values.is_some_and(|values| values.iter().all(|v| *v == 0.0))
 }

@@ -146,11 +146,10 @@ impl Program {
             .into()
     }
 
-    /// The program of an operator that ONNX Runtime makes.
-    pub fn of_kernel(context: &KernelContext) -> ort::Result<Self> {
+    /// The program, of so many inputs, of an operator that ONNX Runtime makes.
+    pub fn of_kernel(context: &KernelContext, inputs: usize) -> ort::Result<Self> {
         let ints = |name: &str| context.get::<Vec<i64>>(name).unwrap_or_default();
         let constants = context.get::<Vec<f32>>("constants").unwrap_or_default();
-        let inputs = context.inputs()?.len();
         let program = Self::read(&ints("code"), &constants, &ints("outputs"), inputs);
         program.ok_or_else(|| ort::Error::new("expected a program, found another attribute"))
     }

@@ -7,11 +7,8 @@ use super::{
     DOMAIN,
     source::{Sizes, index},
 };
-use crate::{
-    Result,
-    cuda::kernels::{ENTRY, THREADS},
-};
-use ekphrasis_graph::{AttrsExt, DType, Graph, GraphError, Node, NodeId};
+use crate::cuda::kernels::{ENTRY, THREADS};
+use ekphrasis_graph::{AttrsExt, DType, Graph, GraphError, Node, NodeId, Result};
 use std::{borrow::Cow, collections::HashSet, fmt::Write};
 
 /// The operator's name.

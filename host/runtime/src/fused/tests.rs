@@ -39,6 +39,23 @@ fn chains_of_one_shape_are_fused() {
 }
 
 #[test]
+fn vectors_are_read_in_the_pieces_that_they_are_joined_of() {
+    let step = |g: &mut Graph, x: &[ValueId], other: bool| {
+        let all = g.concat(&[x[1], x[2]], 0)?;
+        let y = g.mul(all, x[0])?;
+        let y = g.add(y, x[0])?;
+        let norm = g.reduce_sum_square(if other { all } else { y }, &[], false)?;
+        g.div(y, norm)
+    };
+    let shapes: [&[i64]; 3] = [&[4000], &[1000], &[3000]];
+    let joined = |ops: &[String]| ops.iter().any(|op| op == "Concat");
+    assert!(!joined(&fused(&shapes, |g, x| step(g, x, false))));
+    assert!(joined(&fused(&shapes, |g, x| step(g, x, true))), "somebody else reads it");
+    let shapes: [&[i64]; 3] = [&[10, 4000], &[1000], &[3000]];
+    assert!(joined(&fused(&shapes, |g, x| step(g, x, false))), "it broadcasts");
+}
+
+#[test]
 fn nothing_comes_before_what_it_needs() {
     // From `a` through a product to `c`, which also needs `b`, which needs `a`.
     let around = |g: &mut Graph, x: &[ValueId]| {
@@ -92,4 +109,49 @@ fn patches_are_found() {
     assert_eq!(patches(2, 1, 0.0), ["ekphrasis::Patches"]);
     assert_eq!(patches(1, 1, 1.0), ["Transpose", "Pad", "ekphrasis::Patches"], "the border is no padding");
     assert_eq!(patches(1, 0, 0.0).last().map(String::as_str), Some("Concat"), "another axis");
+}
+
+/// What is left of the gradient of a pool whose zeros are `filling`.
+fn pooled(attr: (&'static str, ekphrasis_graph::Attr), reduction: &'static str, filling: f64) -> Vec<String> {
+    fused(&[&[2, 3, 8, 8]], |g, x| {
+        let attrs = [("kernel_shape".to_owned(), vec![2i64, 2].into()), (attr.0.to_owned(), attr.1.clone())];
+        let pool = g.add_node("MaxPool", &[Some(x[0])], attrs.into(), 2)?;
+        let line = g.int_list(&[-1]);
+        let (dy, places) = (g.reshape_to(pool[0], line)?, g.reshape_to(pool[1], line)?);
+        let flat = g.reshape_to(x[0], line)?;
+        let filling = g.scalar_like(flat, filling);
+        let zeros = g.expand_like(filling, flat)?;
+        g.op("ScatterElements", &[zeros, places, dy], &[("reduction", reduction.into())])
+    })
+}
+
+#[test]
+fn gradients_of_pooling_are_found() {
+    let found = |ops: &[String]| ops.iter().any(|op| op == "ekphrasis::MaxPoolGradient");
+    let strides = || ("strides", vec![2i64, 2].into());
+    assert!(found(&pooled(strides(), "add", 0.0)));
+    assert!(!found(&pooled(strides(), "add", 1.0)), "added to something");
+    assert!(!found(&pooled(strides(), "max", 0.0)));
+    assert!(!found(&pooled(("storage_order", 1i64.into()), "add", 0.0)), "places by columns");
+    assert!(!found(&pooled(("auto_pad", "SAME_UPPER".into()), "add", 0.0)), "padding that is not said");
+}
+
+#[test]
+fn sums_of_rows_are_found() {
+    let table = |columns: i64, axis: i64, reduction: &'static str| {
+        let ops = fused(&[&[40, 8]], |g, x| {
+            let dims: Vec<Dim> = vec![40.into(), columns.into()];
+            let numbers = g.input("numbers", DType::I64, dims)?;
+            let (zero, shape) = (g.scalar_like(x[0], 0.0), g.int_list(&[300, 8]));
+            let zeros = g.expand_to(zero, shape)?;
+            let indices = g.expand_like(numbers, x[0])?;
+            let attrs = [("reduction", reduction.into()), ("axis", axis.into())];
+            g.op("ScatterElements", &[zeros, indices, x[0]], &attrs)
+        });
+        ops.last().cloned()
+    };
+    assert_eq!(table(1, 0, "add").as_deref(), Some("ekphrasis::SumRows"));
+    assert_eq!(table(8, 0, "add").as_deref(), Some("ScatterElements"), "each number has its own");
+    assert_eq!(table(1, 1, "add").as_deref(), Some("ScatterElements"), "columns");
+    assert_eq!(table(1, 0, "max").as_deref(), Some("ScatterElements"));
 }

@@ -40,8 +40,34 @@ pub(super) enum View<'a> {
     Scalar(f32),
     /// A number for each.
     Whole(&'a [f32]),
+    /// A number for each, in pieces.
+    Joined(&'a Joined<'a>),
     /// Each number `inner` times in a row, and all of that again and again.
     Repeated { data: &'a [f32], inner: usize },
+}
+
+/// Vectors behind each other, each with the place where it begins.
+#[derive(Debug)]
+pub(super) struct Joined<'a>(Vec<(usize, &'a [f32])>);
+
+impl<'a> Joined<'a> {
+    /// These vectors as one, and its length.
+    pub fn new(pieces: impl Iterator<Item = &'a [f32]>) -> (Self, usize) {
+        let mut end = 0;
+        let place = |piece: &'a [f32]| {
+            end += piece.len();
+            (end - piece.len(), piece)
+        };
+        let pieces = pieces.filter(|piece| !piece.is_empty()).map(place).collect();
+        (Self(pieces), end)
+    }
+
+    /// What is left at a place of the piece that holds it.
+    pub fn from(&self, place: usize) -> &'a [f32] {
+        let behind = self.0.partition_point(|(start, _)| *start <= place);
+        let piece = behind.checked_sub(1).and_then(|i| self.0.get(i));
+        piece.and_then(|(start, data)| data.get(place - start..)).unwrap_or_default()
+    }
 }
 
 impl<'a> View<'a> {
@@ -59,6 +85,18 @@ impl<'a> View<'a> {
         match *self {
             Self::Scalar(value) => to.fill(value),
             Self::Whole(data) => to.copy_from_slice(&data[start..start + to.len()]),
+            Self::Joined(joined) => {
+                let mut done = 0;
+                while done < to.len() {
+                    let piece = joined.from(start + done);
+                    let n = piece.len().min(to.len() - done);
+                    if n == 0 {
+                        return;
+                    }
+                    to[done..done + n].copy_from_slice(&piece[..n]);
+                    done += n;
+                }
+            }
             Self::Repeated { data, inner } => {
                 let mut done = 0;
                 while done < to.len() {
@@ -120,6 +158,12 @@ mod tests {
         assert_eq!(all(&[1, 3, 1], &[2, 3, 2]), [1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 1.0, 1.0, 2.0, 2.0, 3.0, 3.0]);
         assert_eq!(all(&[3, 1], &[1, 3, 1]), data);
         assert!(View::of(&[2, 1, 2], &[2, 3, 2], &[0.0; 4]).is_none());
+        let (joined, length) = Joined::new([&data[..1], &[], &data[1..]].into_iter());
+        let mut to = vec![0.0; length];
+        for (i, piece) in to.chunks_mut(2).enumerate() {
+            View::Joined(&joined).copy(2 * i, piece);
+        }
+        assert_eq!(to, data);
         assert_eq!(broadcast(&[&[2, 1], &[3], &[]]), Some(vec![2, 3]));
         assert_eq!(broadcast(&[&[2], &[3]]), None);
         assert_eq!(broadcast(&[&[1], &[0]]), Some(vec![0]));
