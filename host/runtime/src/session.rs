@@ -80,6 +80,8 @@ pub(crate) struct Inner {
     pub on_host: bool,
     /// Whether bindings that stay as they are become CUDA graphs.
     pub captures: bool,
+    /// Why not, where it was asked for.
+    uncaptured: Option<String>,
     /// CUDA graphs asked for so far.
     graphs: AtomicI64,
     /// The allocator of those outputs.
@@ -101,7 +103,13 @@ impl Session {
         let make = |captures| {
             build(runtime, options, captures).and_then(|mut builder| builder.commit_from_memory(model))
         };
-        let captured = if options.capture && runtime.providers().capture { make(true).ok() } else { None };
+        let (mut captured, mut uncaptured) = (None, None);
+        if options.capture && runtime.providers().capture {
+            match make(true) {
+                Ok(session) => captured = Some(session),
+                Err(e) => uncaptured = Some(e.message().trim().to_owned()),
+            }
+        }
         let captures = captured.is_some();
         let session = captured.map_or_else(|| make(false), Ok).map_err(failed)?;
         let ports = |side, outlets: &[ort::value::Outlet]| {
@@ -133,6 +141,7 @@ impl Session {
             memory,
             on_host: device.is_host(),
             captures,
+            uncaptured,
             graphs: AtomicI64::new(0),
             allocator,
         })))
@@ -151,6 +160,11 @@ impl Session {
     /// Outputs in order.
     pub fn outputs(&self) -> &[Port] {
         &self.0.outputs
+    }
+
+    /// Why runs are not captured as CUDA graphs, where [`SessionOptions::capture`] asked for it and CUDA computes.
+    pub fn uncaptured(&self) -> Option<&str> {
+        self.0.uncaptured.as_deref()
     }
 
     /// Runs the graph once: all outputs, in order, where the first provider computes. For a graph that

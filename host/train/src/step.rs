@@ -153,6 +153,9 @@ impl Step {
         let options = SessionOptions { capture: true, ..SessionOptions::default() };
         let bound = |graph| Bound::new(&world.runtime, graph, false, &options);
         let pass = bound(&graphs.pass)?;
+        if let Some(why) = pass.session().uncaptured() {
+            world.note(&format!("{}: not captured as a CUDA graph, and so slower: {why}", update.name));
+        }
         let fields = pass.session().inputs().iter().map(|p| p.name.clone());
         let known = |n: &String| crate::loss::FIELDS.iter().any(|(f, _, _)| f == n);
         let mut metrics = graphs.metrics;
