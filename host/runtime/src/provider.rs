@@ -1,6 +1,6 @@
 //! Execution providers: which of the wanted ones take, and why the others do not.
 
-use crate::{Provider, Result, RuntimeError, error::ort};
+use crate::{Provider, Result, RuntimeError, error::ort, fused};
 use ekphrasis_graph::{DType, Graph};
 use ort::{
     environment::Environment,
@@ -75,6 +75,9 @@ pub(crate) fn choose(environment: &Environment, wanted: &[Provider]) -> Result<P
         }
     }
     let Some(device) = device else { return Err(RuntimeError::NoProvider { reasons }) };
+    if taken.first().is_some_and(|p| p.name == "cuda") && !fused::on_cuda() {
+        reasons.push("cuda: NVRTC is not there, so that arithmetic is not fused".into());
+    }
     let names: Vec<&str> = taken.iter().map(|p| p.name.as_str()).collect();
     let why = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join("; ")) };
     let report = format!("providers: {}{why}", names.join(", "));

@@ -103,12 +103,12 @@ impl Runner {
 
 /// The memory of an output, of which each thread writes a part of its own.
 #[derive(Clone, Copy)]
-pub(super) struct Target(pub *mut f32);
+pub(super) struct Shared(pub *mut f32);
 
 // SAFETY: threads write disjoint parts, and the memory outlives them.
-unsafe impl Send for Target {}
+unsafe impl Send for Shared {}
 // SAFETY: as above.
-unsafe impl Sync for Target {}
+unsafe impl Sync for Shared {}
 
 /// An input of the program.
 struct Operand<'a> {
@@ -164,7 +164,7 @@ impl Kernel for Runner {
             if data.len() != total {
                 return Err(ort::Error::new(format!("expected {total} numbers, found {}", data.len())));
             }
-            targets.push(Target(data.as_mut_ptr()));
+            targets.push(Shared(data.as_mut_ptr()));
         }
         let (runner, views, targets) = (&*self, &views[..], &targets[..]);
         let share = |i: usize| i * SHARE..((i + 1) * SHARE).min(total);
@@ -190,13 +190,13 @@ impl Runner {
     ///
     /// # Safety
     /// The range lies in all outputs, and nobody else reads or writes it there meanwhile.
-    unsafe fn run(&self, views: &[View], targets: &[Target], range: Range<usize>) {
+    unsafe fn run(&self, views: &[View], targets: &[Shared], range: Range<usize>) {
         SCRATCH.with_borrow_mut(|scratch| {
             let copied = |v: &&View| matches!(v, View::Repeated { .. } | View::Joined(_));
             let copied = views.iter().filter(copied).count();
             scratch.resize((self.scratch + copied) * CHUNK, 0.0);
             let (own, copies) = scratch.split_at_mut(self.scratch * CHUNK);
-            let scratch = Target(own.as_mut_ptr());
+            let scratch = Shared(own.as_mut_ptr());
             for start in range.clone().step_by(CHUNK) {
                 let chunk = start..(start + CHUNK).min(range.end);
                 let mut copies = copies.chunks_exact_mut(CHUNK);
@@ -247,7 +247,7 @@ impl Runner {
 
 /// Asks for a range of all numbers that are read or written. The processor does so by itself only within pages of
 /// memory, which are as large as a piece: an update by Adam takes twice as long without.
-fn fetch(views: &[View], targets: &[Target], range: Range<usize>) {
+fn fetch(views: &[View], targets: &[Shared], range: Range<usize>) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};

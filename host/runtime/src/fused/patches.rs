@@ -4,7 +4,7 @@
 //! `Pad`, a `Slice` for each position of the window, and `Concat`: four copies on one thread, a seventh of a ResNet's
 //! step. One operator copies the rows to where they belong, on all threads.
 
-use super::{DOMAIN, kernel::Target};
+use super::{DOMAIN, kernel::Shared};
 use ekphrasis_graph::{Attrs, AttrsExt, DType, Dim, Graph, Node, NodeId, Result, ValueId};
 use ort::{
     operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput},
@@ -191,7 +191,7 @@ impl Kernel for Window {
         if result.len() != rows * inner as usize * patch || data.len() != (a * b) as usize * picture {
             return Err(ort::Error::new(format!("expected another result, found {} numbers", result.len())));
         }
-        let (window, target) = (&*self, Target(result.as_mut_ptr()));
+        let (window, target) = (&*self, Shared(result.as_mut_ptr()));
         // All patches at one place of the window, of one outer picture.
         let row = move |i: usize| {
             let target = target;

@@ -4,7 +4,7 @@
 //! slowly, and a `ScatterElements` on one thread: together a thirtieth of a ResNet's step. One operator finds the
 //! places again and adds there, a picture's channel at a time, on all threads and in the same order.
 
-use super::{DOMAIN, kernel::Target, patches::is_zero};
+use super::{DOMAIN, kernel::Shared, patches::is_zero};
 use ekphrasis_graph::{Attrs, AttrsExt, DType, Graph, Node, NodeId, Result, ValueId};
 use ort::{
     operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput},
@@ -209,7 +209,7 @@ impl Kernel for Window {
             )));
         }
         let (window, seen) = (&*self, &self.columns(width, columns)[..]);
-        let target = Target(dx.as_mut_ptr());
+        let target = Shared(dx.as_mut_ptr());
         let plane = move |i: usize| {
             let target = target;
             // SAFETY: the result has `planes` times `large` numbers, and nobody else writes these.

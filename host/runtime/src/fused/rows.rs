@@ -3,7 +3,7 @@
 //! In standard operators this is `ScatterElements` with an index for each number, on one thread, a fiftieth of the step
 //! of an LSTM with attention. One operator adds whole rows, a part of the columns on each thread, in the same order.
 
-use super::{DOMAIN, kernel::Target, patches::is_zero};
+use super::{DOMAIN, kernel::Shared, patches::is_zero};
 use ekphrasis_graph::{Attrs, AttrsExt, DType, Graph, Node, NodeId, Result, ValueId};
 use ort::{
     operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput},
@@ -116,7 +116,7 @@ impl Kernel for Table {
         if rows.len() != places.len() * width || table.len() != count * width {
             return Err(ort::Error::new(format!("{} numbers do not fit {shape:?}", places.len())));
         }
-        let (places, target) = (&places[..], Target(table.as_mut_ptr()));
+        let (places, target) = (&places[..], Shared(table.as_mut_ptr()));
         let columns = move |i: usize| {
             let target = target;
             let columns = i * SHARE..((i + 1) * SHARE).min(width);

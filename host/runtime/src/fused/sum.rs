@@ -80,13 +80,16 @@ pub(super) fn shape(dims: &[i64], axes: &[i64], keep: bool) -> Vec<i64> {
     all.filter(|(i, _)| keep || !summed(*i)).map(|(i, d)| if summed(i) { 1 } else { *d }).collect()
 }
 
+/// Sizes and strides of dimensions, the last first; those that are beside each other are one.
+type Dims = Vec<(usize, usize)>;
+
 /// How a sum is computed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Plan {
-    /// Sizes and strides of the dimensions that stay, those that are beside each other as one.
-    kept: Vec<(usize, usize)>,
-    /// The same of those that are summed over.
-    summed: Vec<(usize, usize)>,
+    /// The dimensions that stay.
+    kept: Dims,
+    /// Those that are summed over.
+    summed: Dims,
     /// Results.
     pub results: usize,
     /// Numbers in each.
@@ -101,7 +104,7 @@ impl Plan {
     /// The plan for a tensor of these sizes.
     pub fn new(dims: &[i64], axes: &[i64]) -> Self {
         let sizes: Vec<usize> = dims.iter().map(|d| usize::try_from(*d).unwrap_or(0)).collect();
-        let (mut kept, mut summed): (Vec<(usize, usize)>, Vec<(usize, usize)>) = (vec![], vec![]);
+        let (mut kept, mut summed): (Dims, Dims) = (vec![], vec![]);
         let (mut stride, mut last) = (1, None);
         // From the last dimension to the first.
         for (i, size) in sizes.iter().enumerate().rev() {

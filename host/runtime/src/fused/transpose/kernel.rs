@@ -1,6 +1,6 @@
 //! The operator that moves the numbers.
 
-use super::{super::kernel::Target, NAME};
+use super::{super::kernel::Shared, NAME};
 use ort::{
     operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput},
     value::TensorElementType::Float32,
@@ -63,7 +63,7 @@ impl Kernel for Permutation {
         if data.is_empty() {
             return Ok(());
         }
-        let (moves, target) = (&Moves::new(&dims, &self.0), Target(result.as_mut_ptr()));
+        let (moves, target) = (&Moves::new(&dims, &self.0), Shared(result.as_mut_ptr()));
         let (count, size) = moves.items();
         let share = (SHARE / size).max(1);
         let run = move |i: usize| {
