@@ -1,6 +1,6 @@
 //! The typed graph: values in single assignment, nodes in topological order.
 
-use crate::{Attrs, DType, Dim, GraphError, Result, Shape, Tensor, dim, infer};
+use crate::{Attrs, DType, Dim, GraphError, Result, Shape, Target, Tensor, dim, infer};
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
@@ -78,17 +78,6 @@ pub struct Node {
     pub outputs: Vec<Option<ValueId>>,
     /// Attributes.
     pub attrs: Attrs,
-}
-
-/// The kind of processor that a graph is meant for: where several forms of the same are possible, the one that is fast
-/// there is taken. Every form runs everywhere.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Target {
-    /// Few threads and large caches.
-    #[default]
-    Cpu,
-    /// Thousands of threads, and a price for each operator.
-    Gpu,
 }
 
 /// A graph under construction or loaded: opset 18, shapes inferred as nodes are added.

@@ -27,6 +27,7 @@ mod proto;
 mod rewrite;
 mod save;
 mod show;
+mod target;
 mod tensor;
 mod upgrade;
 
@@ -37,8 +38,9 @@ pub use dim::{Dim, Shape, product, show as show_shape};
 pub use dtype::DType;
 pub use einsum::Equation;
 pub use error::{GraphError, Result};
-pub use graph::{Graph, Node, NodeId, Origin, Target, Value, ValueId, is_random};
+pub use graph::{Graph, Node, NodeId, Origin, Value, ValueId, is_random};
 pub use load::FileFacts;
+pub use target::Target;
 pub use tensor::Tensor;
 
 /// The opset that graphs are normalised to at import and written in.
