@@ -8,16 +8,21 @@ use std::collections::HashSet;
 /// and the optimiser stay in single precision.
 pub const IN_HALF: [&str; 4] = ["MatMul", "Gemm", "Conv", "ConvTranspose"];
 
+/// Those of them that opset 18 has for bfloat16; convolutions follow in opset 22.
+const IN_BFLOAT16: [&str; 2] = ["MatMul", "Gemm"];
+
 /// Has the products of a graph computed in `dtype`, [`DType::F16`] or [`DType::BF16`]: what goes into them is
-/// rounded, what comes out is single precision again. All values keep their ids.
+/// rounded, what comes out is single precision again. Convolutions stay in single precision with [`DType::BF16`], which
+/// they do not have. All values keep their ids.
 ///
 /// # Errors
 /// When a node cannot be added.
 pub fn products_in(graph: &mut Graph, dtype: DType) -> Result<()> {
+    let ops = if dtype == DType::BF16 { &IN_BFLOAT16[..] } else { &IN_HALF };
     let single = |id: &ValueId| graph.value(*id).dtype == DType::F32;
     let fits = |node: &Node| {
         let values = node.inputs.iter().chain(&node.outputs).flatten();
-        IN_HALF.contains(&node.op.as_str()) && values.clone().all(single)
+        ops.contains(&node.op.as_str()) && values.clone().all(single)
     };
     let which: HashSet<NodeId> = graph.nodes().filter(|(_, n)| fits(n)).map(|(id, _)| id).collect();
     graph.replace_nodes(&which, |g, _, node| {

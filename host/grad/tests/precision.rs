@@ -60,3 +60,23 @@ fn products_are_rounded_and_nothing_else() {
     let rounded = half.nodes().filter(|(_, n)| n.op == "Cast" && n.inputs[0] == Some(w)).count();
     assert_eq!(rounded, 1);
 }
+
+#[test]
+fn convolutions_have_no_bfloat16() {
+    for (dtype, convolved) in [(DType::F16, DType::F16), (DType::BF16, DType::F32)] {
+        let mut g = Graph::new("net");
+        let x = g.input("x", DType::F32, vec![2.into(), 3.into(), 4.into(), 4.into()]).unwrap();
+        let w = g.input("w", DType::F32, vec![5.into(), 3.into(), 4.into(), 4.into()]).unwrap();
+        let v = g.input("v", DType::F32, vec![5.into(), 5.into()]).unwrap();
+        let y = g.op("Conv", &[x, w], &[]).unwrap();
+        let y = g.reshape(y, &[2.into(), 5.into()]).unwrap();
+        let y = g.matmul(y, v).unwrap();
+        g.output("y", y).unwrap();
+        products_in(&mut g, dtype).unwrap();
+        let of = |op: &str| {
+            let node = g.nodes().find(|(_, n)| n.op == op).unwrap().1.inputs[0].unwrap();
+            g.value(node).dtype
+        };
+        assert_eq!((of("Conv"), of("MatMul")), (convolved, dtype));
+    }
+}
