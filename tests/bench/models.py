@@ -194,7 +194,9 @@ def main():
     if args.peer:
         return peer(args.models[0], args.peer, args)
     if args.export:
-        return [export(args.export, name) for name in args.models] and None
+        for name in args.models:
+            export(args.export, name)
+        return
     cuda = args.device == "cuda"
     modes = args.modes or (["eager", "compile", "graphs"] if cuda else ["eager", "compile"])
     heads = "".join(f"{m:>10}" for m in modes)

@@ -131,13 +131,14 @@ impl Runtime {
     /// # Errors
     /// When ONNX Runtime refuses the graph, or a port of it is no tensor of numbers.
     pub fn session(&self, graph: &Graph, options: &SessionOptions) -> Result<Session> {
-        let graph = match (options.fused, self.on_cpu_alone()) {
-            (true, true) => fused::rewrite(graph, Target::Cpu)?,
-            (false, true) => Cow::Borrowed(graph),
-            (true, false) if self.provider() == "cuda" && fused::on_cuda() => {
-                Cow::Owned(fused::rewrite(&*narrow::rewrite(graph)?, Target::Gpu)?.into_owned())
-            }
-            (_, false) => narrow::rewrite(graph)?,
+        let graph = match self.on_cpu_alone() {
+            true => Cow::Borrowed(graph),
+            false => narrow::rewrite(graph)?,
+        };
+        let own = self.own_operators().filter(|_| options.fused);
+        let graph = match own {
+            Some(target) => fused::rewrite(&graph, target)?,
+            None => Cow::Borrowed(&*graph),
         };
         let blocked = self.0.blocked.get_or_init(|| Blocked::of(self));
         let graph = match blocked {
@@ -145,9 +146,9 @@ impl Runtime {
             _ => Cow::Borrowed(&*graph),
         };
         // Last, since the others look for `Transpose` too.
-        let graph = match options.fused && self.on_cpu_alone() {
-            true => fused::transpose::rewrite(&graph)?,
-            false => Cow::Borrowed(&*graph),
+        let graph = match own {
+            Some(Target::Cpu) => fused::transpose::rewrite(&graph)?,
+            _ => Cow::Borrowed(&*graph),
         };
         self.session_from_bytes(&graph.name, &graph.to_bytes()?, options)
     }
@@ -160,6 +161,15 @@ impl Runtime {
     /// Whether only the CPU computes, so that graphs may hold what other providers do not know.
     pub(crate) fn on_cpu_alone(&self) -> bool {
         self.providers().taken.iter().all(|p| p.name == "cpu")
+    }
+
+    /// The processor that our own operators are for here, if they can be had.
+    pub(crate) fn own_operators(&self) -> Option<Target> {
+        match self.provider() {
+            _ if self.on_cpu_alone() => Some(Target::Cpu),
+            "cuda" if fused::on_cuda() => Some(Target::Gpu),
+            _ => None,
+        }
     }
 
     /// A session that runs a model in ONNX's format; `name` is for errors.

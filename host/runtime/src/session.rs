@@ -1,7 +1,6 @@
 //! Sessions: a graph made ready to run.
 
 use crate::{Binding, DeviceTensor, Port, Result, Runtime, RuntimeError, error::ort, fused, provider};
-use ekphrasis_graph::Target;
 use ort::{
     memory::{Allocator, MemoryInfo},
     session::{
@@ -30,8 +29,8 @@ pub struct SessionOptions {
     /// default; the results differ in rounding.
     pub blocked: bool,
     /// Puts operators of our own in the place of elementwise arithmetic and, where only the CPU computes, of patches
-    /// that are cut and joined, on CUDA of sums. On by default; the results are the same but for the rounding of sums
-    /// and transcendental functions on CUDA.
+    /// that are cut and joined, transposes, and the gradients of max pooling and embeddings; on CUDA of sums. On by
+    /// default; the results are the same but for the rounding of sums and transcendental functions on CUDA.
     pub fused: bool,
     /// On CUDA, replays runs of a [`Binding`] that stays as it is as one CUDA graph, which saves launching each kernel
     /// by itself. Outputs that nobody made room for then lie on the host. Off by default; where ONNX Runtime cannot
@@ -247,10 +246,8 @@ fn build(runtime: &Runtime, options: &SessionOptions, captures: bool) -> ort::Re
         provider::register(provider, captures, &mut builder)?;
     }
     builder = plain(builder.with_env_allocators())?;
-    if runtime.on_cpu_alone() {
-        builder = plain(builder.with_operators(fused::operators(Target::Cpu)?))?;
-    } else if runtime.provider() == "cuda" && fused::on_cuda() {
-        builder = plain(builder.with_operators(fused::operators(Target::Gpu)?))?;
+    if let Some(target) = runtime.own_operators() {
+        builder = plain(builder.with_operators(fused::operators(target)?))?;
     }
     builder = plain(builder.with_deterministic_compute(options.deterministic))?;
     if options.disable_cpu_fallback && runtime.provider() != "cpu" {

@@ -125,11 +125,7 @@ pub(super) fn find(graph: &Graph, target: Target) -> Plan {
     members.retain(|_, nodes| nodes.len() > 1);
     let of: HashMap<NodeId, usize> =
         members.values().enumerate().flat_map(|(i, nodes)| nodes.iter().map(move |n| (*n, i))).collect();
-    let mut read: HashSet<ValueId> = graph.outputs().iter().map(|(_, v)| *v).collect();
-    for (id, node) in &nodes {
-        let elsewhere = |v: &ValueId| graph.producer(*v).is_some_and(|(from, _)| of.get(&from) != of.get(id));
-        read.extend(node.inputs.iter().flatten().filter(|v| elsewhere(v)));
-    }
+    // The groups that read each value; `None` for other nodes, and for who takes the graph's outputs.
     let mut readers: HashMap<ValueId, HashSet<Option<usize>>> = HashMap::new();
     for (id, node) in &nodes {
         node.inputs
@@ -141,7 +137,8 @@ pub(super) fn find(graph: &Graph, target: Target) -> Plan {
     let groups = members.into_values().enumerate().map(|(i, nodes)| {
         let made = nodes.iter().filter_map(|id| graph.node(*id).outputs.first().copied().flatten());
         let inputs = nodes.iter().flat_map(|id| graph.node(*id).inputs.iter().flatten());
-        let alone = |v: &&ValueId| readers.get(v).is_some_and(|r| r.iter().all(|group| *group == Some(i)));
+        let elsewhere = |v: &ValueId| readers.get(v).is_some_and(|r| r.iter().any(|group| *group != Some(i)));
+        let alone = |v: &&ValueId| !elsewhere(v);
         let shape = |v: &ValueId| graph.value(*v).shape.as_ref();
         let whole = |v: &&ValueId| made.clone().next().is_some_and(|result| shape(&result) == shape(v));
         let joined = inputs
@@ -150,7 +147,7 @@ pub(super) fn find(graph: &Graph, target: Target) -> Plan {
             .filter(|v| target == Target::Cpu && is_joined(graph, **v))
             .copied()
             .collect();
-        Group { outputs: made.filter(|v| read.contains(v)).collect(), nodes, joined }
+        Group { outputs: made.filter(elsewhere).collect(), nodes, joined }
     });
     Plan { groups: groups.collect(), of }
 }

@@ -7,7 +7,7 @@
 //! times. This pass puts [groups](groups) of such nodes that share a shape into one operator of our own, whose
 //! [program](program) is [run](kernel) on pieces that fit into the first cache. Every number is rounded as before.
 //!
-//! On CUDA a program is one kernel, whose [source](source) is compiled when the operator first runs; there ONNX Runtime
+//! On CUDA a program is one kernel, whose [source](source) is compiled when its sizes are known; there ONNX Runtime
 //! starts a kernel for each node, and adds up in a fixed order only by way of cuDNN, which is slow.
 //!
 //! Standard operators stay where they are for other providers.

@@ -3,12 +3,12 @@
 use super::*;
 use ekphrasis_graph::{DType, Dim};
 
-/// A graph of inputs of these shapes, after the pass.
-fn rewritten(
+/// A graph of inputs of these shapes, `x0` and so on, whose output is `y`.
+pub(super) fn built(
     shapes: &[&[i64]],
     build: impl Fn(&mut Graph, &[ValueId]) -> ekphrasis_graph::Result<ValueId>,
 ) -> Graph {
-    let mut g = Graph::new("arithmetic");
+    let mut g = Graph::new("built");
     let input = |(i, dims): (usize, &&[i64])| {
         let dims: Vec<Dim> = dims.iter().copied().map(Dim::from).collect();
         g.input(&format!("x{i}"), DType::F32, dims).unwrap()
@@ -16,6 +16,15 @@ fn rewritten(
     let x: Vec<ValueId> = shapes.iter().enumerate().map(input).collect();
     let y = build(&mut g, &x).unwrap();
     g.output("y", y).unwrap();
+    g
+}
+
+/// Such a graph after the pass.
+fn rewritten(
+    shapes: &[&[i64]],
+    build: impl Fn(&mut Graph, &[ValueId]) -> ekphrasis_graph::Result<ValueId>,
+) -> Graph {
+    let g = built(shapes, build);
     let new = rewrite(&g, Target::Cpu).unwrap();
     let shape = |g: &Graph| g.value(g.output_named("y").unwrap()).shape.clone();
     assert_eq!(shape(&new), shape(&g));

@@ -114,22 +114,14 @@ fn reaches_product(graph: &Graph, rank: i64, value: ValueId, readers: &Readers) 
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::tests::built, *};
 
     /// Operators after the pass of a graph on inputs of these shapes.
     fn rewritten(
         shapes: &[&[i64]],
         build: impl Fn(&mut Graph, &[ValueId]) -> Result<ValueId>,
     ) -> Vec<String> {
-        let mut g = Graph::new("axes");
-        let input = |(i, dims): (usize, &&[i64])| {
-            let dims: Vec<Dim> = dims.iter().copied().map(Dim::from).collect();
-            g.input(&format!("x{i}"), DType::F32, dims).unwrap()
-        };
-        let x: Vec<ValueId> = shapes.iter().enumerate().map(input).collect();
-        let y = build(&mut g, &x).unwrap();
-        g.output("y", y).unwrap();
-        rewrite(&g).unwrap().nodes().map(|(_, n)| n.op.clone()).collect()
+        rewrite(&built(shapes, build)).unwrap().nodes().map(|(_, n)| n.op.clone()).collect()
     }
 
     const OWN: &str = "ekphrasis::Transpose";
