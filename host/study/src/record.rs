@@ -1,10 +1,9 @@
 //! The folder of a study: its lock, its journal, and what came out.
 
 use crate::{Planned, Result, StudyError, StudyResult, Table, table::CSV_HEADER};
-use ekphrasis_train::{Entry, Journal, files};
+use ekphrasis_train::{Entry, FolderLock, Journal, files};
 use serde_json::{Value, json};
 use std::{
-    fs::{File, TryLockError},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -14,24 +13,14 @@ pub(crate) struct Record {
     folder: PathBuf,
     journal: Journal,
     about: Value,
-    _lock: File,
+    _lock: FolderLock,
 }
 
 impl Record {
     /// Opens the folder of a study or makes one; `about` stands first in `results.json`.
     pub fn open(folder: &Path, about: Value) -> Result<Self> {
         std::fs::create_dir_all(folder).map_err(StudyError::io("create folder", folder))?;
-        let path = folder.join("study.lock");
-        let lock = File::options().create(true).truncate(false).write(true).open(&path);
-        let lock = lock.map_err(StudyError::io("open", &path))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let message = "another process is running this study\nhint: wait until it ends, or choose another folder with `--out`";
-                return Err(StudyError::found(folder, message));
-            }
-            Err(TryLockError::Error(e)) => return Err(StudyError::io("lock", &path)(e)),
-        }
+        let lock = FolderLock::take(folder, "study.lock", "running this study")?;
         let journal = Journal::open(&folder.join("journal.jsonl"))?;
         Ok(Self { folder: folder.to_owned(), journal, about, _lock: lock })
     }

@@ -1,10 +1,9 @@
 //! The folder of a run: what it ran, how far it got, what came out.
 
-use crate::{Config, Layout, Result, TrainError, files};
+use crate::{Config, FolderLock, Layout, Result, TrainError, files};
 use serde_json::json;
 use std::{
     collections::BTreeMap,
-    fs::{File, TryLockError},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -12,7 +11,7 @@ use std::{
 /// A run folder that this process holds: no other process can use it meanwhile.
 pub struct RunFolder {
     path: PathBuf,
-    _lock: File,
+    _lock: FolderLock,
 }
 
 impl RunFolder {
@@ -52,17 +51,8 @@ impl RunFolder {
 
     fn lock(path: &Path) -> Result<Self> {
         let path = std::path::absolute(path).map_err(TrainError::io("read", path))?;
-        let file = path.join("run.lock");
-        let lock = File::options().create(true).truncate(false).write(true).open(&file);
-        let lock = lock.map_err(TrainError::io("open", &file))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { path, _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(TrainError::folder(
-                &path,
-                "another process is using this run\nhint: wait until it ends, or choose another folder with `--out`",
-            )),
-            Err(TryLockError::Error(e)) => Err(TrainError::io("lock", &file)(e)),
-        }
+        let lock = FolderLock::take(&path, "run.lock", "using this run")?;
+        Ok(Self { path, _lock: lock })
     }
 
     /// The folder.
