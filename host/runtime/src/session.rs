@@ -100,7 +100,15 @@ impl Session {
             message: e.message().trim().to_owned(),
         };
         let make = |captures| {
-            build(runtime, options, captures).and_then(|mut builder| builder.commit_from_memory(model))
+            let mut known = DOMAIN_KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+            let made = || build(runtime, options, captures)?.commit_from_memory(model);
+            if *known {
+                drop(known);
+                return made();
+            }
+            let made = made();
+            *known = made.is_ok();
+            made
         };
         let (mut captured, mut uncaptured) = (None, None);
         if options.capture && runtime.providers().capture {
@@ -238,6 +246,10 @@ impl Inner {
         RuntimeError::Graph { graph: self.graph.clone(), action, message: e.message().trim().to_owned() }
     }
 }
+
+/// Whether a session has been made in this process. ONNX Runtime looks whether it knows the domain of our operators and
+/// adds it otherwise, which fails where two first sessions do so at once.
+static DOMAIN_KNOWN: Mutex<bool> = Mutex::new(false);
 
 fn build(runtime: &Runtime, options: &SessionOptions, captures: bool) -> ort::Result<SessionBuilder> {
     let mut builder = OrtSession::builder(runtime.environment())?;
