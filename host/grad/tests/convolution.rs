@@ -69,11 +69,8 @@ fn check_on(target: Target, x: &[usize], w: &[usize], stride: i64, pads: &[i64],
 #[test]
 fn every_form_gives_the_weight_gradient() {
     check(&[2, 4, 9, 8], &[5, 4, 4, 3], 2, &[1, 0, 1, 2], Form::Swapped);
-    check(&[2, 18, 7, 6], &[3, 18, 3, 2], 1, &[1, 0, 2, 1], Form::SwappedBack);
-    check(&[2, 18, 7, 6], &[3, 18, 3, 3], 1, &[4, 3, 0, 0], Form::SwappedBack);
-    check(&[2, 3, 17, 16], &[17, 3, 3, 2], 1, &[1, 0, 2, 1], Form::Columns);
-    check(&[2, 20, 17, 16], &[17, 20, 1, 1], 1, &[0, 0, 0, 0], Form::Columns);
-    check(&[2, 20, 16, 16], &[17, 20, 1, 1], 1, &[0, 0, 0, 0], Form::JointColumns);
+    check(&[2, 18, 7, 6], &[3, 18, 3, 3], 1, &[4, 3, 0, 0], Form::JointColumns);
+    check(&[2, 3, 17, 16], &[17, 3, 3, 2], 1, &[1, 0, 2, 1], Form::JointColumns);
     check(&[2, 3, 7, 6], &[17, 3, 3, 2], 1, &[1, 0, 2, 1], Form::JointColumns);
     check(&[2, 20, 5, 4], &[17, 20, 1, 1], 1, &[0, 0, 0, 0], Form::JointColumns);
     let on_gpu = |x, w, stride, pads, form| check_on(Target::Gpu, x, w, stride, pads, form);

@@ -17,7 +17,6 @@
 
 mod arena;
 mod binding;
-mod blocked;
 mod config;
 mod cuda;
 mod element;
@@ -28,6 +27,7 @@ mod locate;
 mod memory;
 mod narrow;
 mod port;
+mod products;
 mod provider;
 mod runtime;
 mod session;

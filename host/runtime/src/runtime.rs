@@ -1,13 +1,11 @@
 //! The runtime: one ONNX Runtime for the process, with one thread pool for all sessions.
 
 use crate::{
-    Config, DeviceTensor, Result, RuntimeError, Session, SessionOptions,
-    blocked::Blocked,
-    cuda,
+    Config, DeviceTensor, Result, RuntimeError, Session, SessionOptions, cuda,
     error::{checked, ort},
     fused,
     locate::{Found, locate},
-    narrow,
+    narrow, products,
     provider::{self, Providers},
 };
 use ekphrasis_graph::{DType, Graph, Target};
@@ -36,7 +34,6 @@ struct Inner {
     found: Found,
     threads: usize,
     offline: bool,
-    blocked: OnceLock<Option<Blocked>>,
 }
 
 /// There is one for the process: ONNX Runtime cannot be unloaded or configured twice.
@@ -75,8 +72,8 @@ impl Runtime {
             cuda::preload(&found.path);
         }
         let providers = provider::choose(&environment, &config.providers)?;
-        let (offline, blocked) = (config.offline, OnceLock::new());
-        let inner = Inner { environment, providers, found, threads, offline, blocked };
+        let offline = config.offline;
+        let inner = Inner { environment, providers, found, threads, offline };
         Ok(current.insert(Self(Arc::new(inner))).clone())
     }
 
@@ -135,19 +132,13 @@ impl Runtime {
             true => Cow::Borrowed(graph),
             false => narrow::rewrite(graph)?,
         };
-        let own = self.own_operators().filter(|_| options.fused);
+        let own = self.own_operators();
         let graph = match own {
-            Some(target) => fused::rewrite(&graph, target)?,
-            None => Cow::Borrowed(&*graph),
-        };
-        let blocked = self.0.blocked.get_or_init(|| Blocked::of(self));
-        let graph = match blocked {
-            Some(blocked) if options.blocked => blocked.rewrite(&graph)?,
+            Some(Target::Cpu) if options.products => products::rewrite(&graph)?,
             _ => Cow::Borrowed(&*graph),
         };
-        // Last, since the others look for `Transpose` too.
         let graph = match own {
-            Some(Target::Cpu) => fused::transpose::rewrite(&graph)?,
+            Some(target) if options.fused => fused::rewrite(&graph, target)?,
             _ => Cow::Borrowed(&*graph),
         };
         self.session_from_bytes(&graph.name, &graph.to_bytes()?, options)

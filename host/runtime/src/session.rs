@@ -25,12 +25,11 @@ pub struct SessionOptions {
     pub deterministic: bool,
     /// Refuses a graph of which a node would run on the CPU though another provider comes first.
     pub disable_cpu_fallback: bool,
-    /// Where only the CPU computes, puts convolutions into ONNX Runtime's blocked layout, which is faster. On by
-    /// default; the results differ in rounding.
-    pub blocked: bool,
-    /// Puts operators of our own in the place of elementwise arithmetic and, where only the CPU computes, of patches
-    /// that are cut and joined, transposes, and the gradients of max pooling and embeddings; on CUDA of sums. On by
-    /// default; the results are the same but for the rounding of sums and transcendental functions on CUDA.
+    /// Where only the CPU computes, puts products of our own in the place of convolutions, their gradients and the
+    /// weight gradients of linear layers, which is faster. On by default; the results differ in rounding.
+    pub products: bool,
+    /// Puts operators of our own in the place of elementwise arithmetic and, where only the CPU computes, of transposes
+    /// and the gradients of max pooling and embeddings; on CUDA of sums. On by default; the results are the same but for the rounding of sums and transcendental functions on CUDA.
     pub fused: bool,
     /// On CUDA, replays runs of a [`Binding`] that stays as it is as one CUDA graph, which saves launching each kernel
     /// by itself. Outputs that nobody made room for then lie on the host. Off by default; where ONNX Runtime cannot
@@ -51,7 +50,7 @@ impl Default for SessionOptions {
         Self {
             deterministic: true,
             disable_cpu_fallback: false,
-            blocked: true,
+            products: true,
             fused: true,
             capture: false,
             profile: None,

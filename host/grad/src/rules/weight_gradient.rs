@@ -9,11 +9,7 @@ use ekphrasis_graph::{Dim, Result, Target, Tensor, ValueId};
 pub enum Form {
     /// A convolution of the input with the output's gradient as its kernel, batch and channels swapped.
     Swapped,
-    /// The same with the two in each other's place: for few output channels, stride 1.
-    SwappedBack,
-    /// The patches under the window side by side, then one matrix product for each picture.
-    Columns,
-    /// The same for all pictures at once: for small pictures, whose own products would be thin.
+    /// The patches under the window side by side, of all pictures, then one matrix product.
     JointColumns,
     /// The same with all patches from one `Gather`: a GPU pays for each operator, and knows no convolution whose kernel
     /// is a whole picture. The batch must be known.
@@ -42,52 +38,38 @@ pub struct ConvShape {
     pub dense: bool,
 }
 
-/// The form to take for a shape on a processor; on the CPU as measured with ONNX Runtime 1.31 on two CPU cores, batch 64 (ms):
+/// The form to take for a shape on a processor. On the CPU the runtime has an operator of its own in the place of
+/// either; where it has not, as measured with ONNX Runtime 1.31 on two CPU cores, batch 64 (ms; for the rows with stride
+/// 1, which ran on a busy machine, only the order counts):
 ///
-/// | Channels, kernel, stride, picture | Swapped | SwappedBack | Columns |
-/// |---|---|---|---|
-/// | 3 -> 32, 4, 2, 32x32 | **1.4** | | 2.3 |
-/// | 32 -> 64, 4, 2, 16x16 | **4.4** | | 8.9 |
-/// | 64 -> 128, 4, 2, 8x8 | **3.0** | | 16 |
-/// | 64 -> 64, 3, 1, 32x32 | 480 | 451 | **196** |
-/// | 64 -> 64, 3, 1, 16x16 | 106 | 97 | **40** |
-/// | 3 -> 24, 3, 1, 32x32 | 9.9 | 33 | **3.3** |
-/// | 24 -> 3, 3, 1, 32x32 | 34 | **13** | 44 |
-/// | 64 -> 32, 1, 1, 16x16 | 21 | 5.4 | **1.6** |
-///
-/// The rows with stride 1 ran on a busy machine; only the order within a row counts. One core, batch 16, stride 1,
-/// kernel 3 (ms):
-///
-/// | Channels, picture | Columns | JointColumns |
+/// | Channels, kernel, stride, picture | Swapped | patches |
 /// |---|---|---|
-/// | 64 -> 64, 16x16 | 6.8 | 7.3 |
-/// | 128 -> 128, 8x8 | 10.6 | **5.0** |
-/// | 256 -> 256, 4x4 | 15.9 | **4.4** |
-/// | 512 -> 512, 2x2 | 51 | **5.3** |
+/// | 3 -> 32, 4, 2, 32x32 | **1.4** | 2.3 |
+/// | 32 -> 64, 4, 2, 16x16 | **4.4** | 8.9 |
+/// | 64 -> 128, 4, 2, 8x8 | **3.0** | 16 |
+/// | 64 -> 64, 3, 1, 32x32 | 480 | **196** |
+/// | 64 -> 64, 3, 1, 16x16 | 106 | **40** |
+/// | 3 -> 24, 3, 1, 32x32 | 9.9 | **3.3** |
+/// | 64 -> 32, 1, 1, 16x16 | 21 | **1.6** |
 ///
-/// Where the runtime copies patches by an operator of its own, `JointColumns` is ahead in the first of these rows too:
-/// 2.4 to 2.8 on two cores.
+/// All patches in one product are up to ten times as fast as a product for each small picture (512 channels of 2x2: 51 ms
+/// and 5.3), and as fast for large ones.
 pub fn conv_dw_form(shape: &ConvShape, target: Target) -> Form {
     if shape.group > 1 {
         return Form::Swapped;
     }
     // Channels are symbols where a weight gradient is itself differentiated.
-    let (Some(inputs), Some(outputs)) = (shape.inputs.known(), shape.outputs.known()) else {
+    if shape.inputs.known().is_none() || shape.outputs.known().is_none() {
         return Form::Swapped;
-    };
-    match shape.positions {
-        _ if target == Target::Gpu => {
-            let patched = shape.kernel > 1 || !shape.dense;
-            let indices = shape.batch.known().and_then(|n| (shape.kernel * shape.positions).checked_mul(n));
-            match indices.is_some_and(|n| patched && n <= MOST_INDICES) {
-                true => Form::GatheredColumns,
-                false => Form::JointColumns,
-            }
-        }
-        _ if !shape.dense => Form::Swapped,
-        _ if outputs < 16 && inputs > outputs => Form::SwappedBack,
-        257.. => Form::Columns,
-        _ => Form::JointColumns,
+    }
+    if target == Target::Cpu {
+        return if shape.dense { Form::JointColumns } else { Form::Swapped };
+    }
+    let patched = shape.kernel > 1 || !shape.dense;
+    let indices = shape.batch.known().and_then(|n| (shape.kernel * shape.positions).checked_mul(n));
+    match indices.is_some_and(|n| patched && n <= MOST_INDICES) {
+        true => Form::GatheredColumns,
+        false => Form::JointColumns,
     }
 }
 
@@ -125,9 +107,6 @@ fn emit_form(
     let ends: Vec<i64> = (0..n).map(|i| covered(i) - large[i] - window.pads[i]).collect();
     match form {
         Form::Swapped => swapped(c, x, dy, window, shape, &ends),
-        Form::SwappedBack if ends.iter().all(|e| *e >= 0) => swapped_back(c, x, dy, window, &ends),
-        Form::SwappedBack => swapped(c, x, dy, window, shape, &ends),
-        Form::Columns => columns(c, x, dy, window, shape, small),
         Form::JointColumns | Form::GatheredColumns => joint_columns(c, form, x, dy, window, shape, small),
     }
 }
@@ -177,29 +156,6 @@ fn swapped(
     c.g.transpose(out, &swap(n))
 }
 
-/// Positions come out in reverse.
-fn swapped_back(c: &mut Ctx, x: ValueId, dy: ValueId, window: &Window, ends: &[i64]) -> Result<ValueId> {
-    let n = window.rank();
-    let image = c.g.transpose(dy, &swap(n))?;
-    let kernel = c.g.transpose(x, &swap(n))?;
-    let reach = |i: usize| window.extent(i) - 1;
-    let pads: Vec<i64> =
-        (0..n).map(|i| reach(i) - window.pads[i]).chain((0..n).map(|i| reach(i) - ends[i])).collect();
-    // A negative padding cuts; the operator knows only the other kind.
-    let (image, pads) = cut(c, image, pads)?;
-    let attrs = [("strides", window.dilations.as_slice().into()), ("pads", pads.into())];
-    let out = c.g.op("Conv", &[image, kernel], &attrs)?;
-    let axes: Vec<i64> = (2..n as i64 + 2).collect();
-    c.g.slice(out, &axes, &vec![-1; n], &vec![-i64::MAX; n], &vec![-1; n])
-}
-
-fn cut(c: &mut Ctx, image: ValueId, mut pads: Vec<i64>) -> Result<(ValueId, Vec<i64>)> {
-    let n = pads.len() / 2;
-    let negative: Vec<_> = (0..n).map(|i| (i + 2, pads[i].min(0), pads[i + n].min(0))).collect();
-    pads.iter_mut().for_each(|p| *p = (*p).max(0));
-    Ok((c.pad(image, &negative)?, pads))
-}
-
 /// For each element of the kernel the part of the padded picture that it sees.
 fn patches(
     c: &mut Ctx,
@@ -226,32 +182,6 @@ fn patches(
         parts.push(c.g.slice(padded, &axes, &starts, &ends, &window.strides)?);
     }
     Ok(parts)
-}
-
-/// A product for each picture, and the sum over them.
-fn columns(
-    c: &mut Ctx,
-    x: ValueId,
-    dy: ValueId,
-    window: &Window,
-    shape: &ConvShape,
-    small: &[i64],
-) -> Result<ValueId> {
-    let parts = patches(c, x, window, shape, small)?;
-    let patches = c.g.concat(&parts, 1)?;
-    let batch = c.g.dims(x)?[0].clone();
-    let flat = |rows: Dim| vec![batch.clone(), rows, Dim::Known(shape.positions)];
-    let kernel = Dim::Known(shape.kernel);
-    let patches = c.g.reshape(patches, &flat(shape.inputs.mul(&kernel)))?;
-    let dy = c.g.reshape(dy, &flat(shape.outputs.clone()))?;
-    let turned = c.g.transpose_last(patches)?;
-    let each = c.g.matmul(dy, turned)?;
-    let sum = c.g.reduce_sum(each, &[0], false)?;
-    // [M, K * C] -> [M, C, K]
-    let split = [shape.outputs.clone(), kernel, shape.inputs.clone()];
-    let sum = c.g.reshape(sum, &split)?;
-    let sum = c.g.transpose(sum, &[0, 2, 1])?;
-    c.g.reshape(sum, &weight_dims(window, shape))
 }
 
 /// Channels come first, so that pictures and positions are one long dimension to sum over, and the patches of a

@@ -103,7 +103,14 @@ impl Runner {
 
 /// The memory of an output, of which each thread writes a part of its own.
 #[derive(Clone, Copy)]
-pub(super) struct Shared(pub *mut f32);
+pub(crate) struct Shared(pub *mut f32);
+
+impl Shared {
+    /// A place in it.
+    pub fn at(self, place: usize) -> *mut f32 {
+        self.0.wrapping_add(place)
+    }
+}
 
 // SAFETY: threads write disjoint parts, and the memory outlives them.
 unsafe impl Send for Shared {}

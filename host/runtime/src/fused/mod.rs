@@ -1,6 +1,5 @@
-//! Operators of our own that go over memory once: elementwise arithmetic and, on the CPU, the [patches](patches) of
-//! weight gradients, gradients of [pooling](pooling) and of [embeddings](rows), and [transposes](transpose), on
-//! [CUDA](cuda) [sums](sum).
+//! Operators of our own that go over memory once: elementwise arithmetic and, on the CPU, gradients of
+//! [pooling](pooling) and of [embeddings](rows), and [transposes](transpose), on [CUDA](cuda) [sums](sum).
 //!
 //! ONNX Runtime runs `Mul`, `Add` and the like one after the other, each over whole tensors, so that a chain of them
 //! takes as long as its intermediate results take to be written and read: an update by Adam goes over memory twelve
@@ -12,31 +11,32 @@
 //!
 //! Standard operators stay where they are for other providers.
 
+pub(crate) use kernel::Shared;
+
 mod arithmetic;
 mod cuda;
 mod groups;
 mod kernel;
-mod patches;
 mod pooling;
 mod program;
 mod rows;
 mod source;
 mod sum;
-pub(crate) mod transpose;
+mod transpose;
 mod view;
 
 #[cfg(test)]
 mod source_tests;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
-use crate::Result;
+use crate::{Result, products};
 use ekphrasis_graph::{Graph, Target, ValueId};
 use ort::operator::OperatorDomain;
 use std::{borrow::Cow, collections::HashMap};
 
 /// The domain of our operators.
-const DOMAIN: &str = "ekphrasis";
+pub(crate) const DOMAIN: &str = "ekphrasis";
 
 /// The operator that runs a program.
 const NAME: &str = "Elementwise";
@@ -46,8 +46,9 @@ pub(crate) fn operators(target: Target) -> ort::Result<OperatorDomain> {
     let domain = OperatorDomain::new(DOMAIN)?;
     match target {
         Target::Cpu => {
-            let domain = domain.add(kernel::Elementwise)?.add(patches::Patches)?;
-            domain.add(pooling::MaxPoolGradient)?.add(rows::SumRows)?.add(transpose::Transpose)
+            let domain = domain.add(kernel::Elementwise)?;
+            let domain = domain.add(pooling::MaxPoolGradient)?.add(rows::SumRows)?;
+            products::operators(domain.add(transpose::Transpose)?)
         }
         Target::Gpu => domain.add(cuda::Elementwise)?.add(cuda::Sum),
     }
@@ -64,7 +65,7 @@ type Pass = fn(&Graph) -> ekphrasis_graph::Result<Cow<'_, Graph>>;
 /// The graph with our operators wherever they fit.
 pub(crate) fn rewrite(graph: &Graph, target: Target) -> Result<Cow<'_, Graph>> {
     let passes: &[Pass] = match target {
-        Target::Cpu => &[pooling::rewrite, rows::rewrite, patches::rewrite],
+        Target::Cpu => &[pooling::rewrite, rows::rewrite],
         Target::Gpu => &[sum::rewrite],
     };
     let mut new = Cow::Borrowed(graph);
@@ -76,7 +77,17 @@ pub(crate) fn rewrite(graph: &Graph, target: Target) -> Result<Cow<'_, Graph>> {
     if let Cow::Owned(changed) = elementwise(&new, target)? {
         new = Cow::Owned(changed);
     }
+    // Last, since the others look for `Transpose` too.
+    if let (Target::Cpu, Cow::Owned(changed)) = (target, transpose::rewrite(&new)?) {
+        new = Cow::Owned(changed);
+    }
     Ok(new)
+}
+
+/// Whether a value is known to be zeros.
+pub(crate) fn is_zero(graph: &Graph, v: ValueId) -> bool {
+    let values = graph.value(v).tensor().and_then(|t| t.to_f32());
+    values.is_some_and(|values| values.iter().all(|v| *v == 0.0))
 }
 
 /// The graph with groups of elementwise nodes in one operator each, if it has any.

@@ -4,7 +4,7 @@
 //! slowly, and a `ScatterElements` on one thread: together a thirtieth of a ResNet's step. One operator finds the
 //! places again and adds there, a picture's channel at a time, on all threads and in the same order.
 
-use super::{DOMAIN, kernel::Shared, patches::is_zero};
+use super::{DOMAIN, is_zero, kernel::Shared};
 use ekphrasis_graph::{Attrs, AttrsExt, DType, Graph, Node, NodeId, Result, ValueId};
 use ort::{
     operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput},

@@ -3,7 +3,7 @@
 //! In standard operators this is `ScatterElements` with an index for each number, on one thread, a fiftieth of the step
 //! of an LSTM with attention. One operator adds whole rows, a part of the columns on each thread, in the same order.
 
-use super::{DOMAIN, kernel::Shared, patches::is_zero};
+use super::{DOMAIN, is_zero, kernel::Shared};
 use ekphrasis_graph::{Attrs, AttrsExt, DType, Graph, Node, NodeId, Result, ValueId};
 use ort::{
     operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput},

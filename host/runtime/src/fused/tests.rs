@@ -4,7 +4,7 @@ use super::*;
 use ekphrasis_graph::{DType, Dim};
 
 /// A graph of inputs of these shapes, `x0` and so on, whose output is `y`.
-pub(super) fn built(
+pub(crate) fn built(
     shapes: &[&[i64]],
     build: impl Fn(&mut Graph, &[ValueId]) -> ekphrasis_graph::Result<ValueId>,
 ) -> Graph {
@@ -105,29 +105,6 @@ fn what_onnx_runtime_puts_into_products_is_left_to_it() {
     };
     assert_eq!(fused(&[&[64, 64], &[64]], linear), ["MatMul", "Add", ONE]);
     assert_eq!(fused(&[&[64, 64], &[64, 64]], linear), ["MatMul", ONE]);
-}
-
-/// Patches of 2x2 under a picture with a border, with steps and an axis of the border's filling.
-fn patches(step: i64, axis: i64, filling: f64) -> Vec<String> {
-    fused(&[&[2, 3, 8, 8]], |g, x| {
-        let pads = g.int_list(&[0, 0, 1, 1, 0, 0, 1, 1]);
-        let (turned, value) = (g.transpose(x[0], &[1, 0, 2, 3])?, g.scalar_like(x[0], filling));
-        let padded = g.op("Pad", &[turned, pads, value], &[])?;
-        let mut parts = vec![];
-        for start in [[0, 0], [0, 1], [1, 0], [1, 1]] {
-            let ends = if step > 0 { start.map(|s| s + 8) } else { start.map(|_| -i64::MAX) };
-            parts.push(g.slice(padded, &[2, 3], &start, &ends, &[step, step])?);
-        }
-        g.concat(&parts, axis)
-    })
-}
-
-#[test]
-fn patches_are_found() {
-    assert_eq!(patches(1, 1, 0.0), ["ekphrasis::Patches"]);
-    assert_eq!(patches(2, 1, 0.0), ["ekphrasis::Patches"]);
-    assert_eq!(patches(1, 1, 1.0), ["Transpose", "Pad", "ekphrasis::Patches"], "the border is no padding");
-    assert_eq!(patches(1, 0, 0.0).last().map(String::as_str), Some("Concat"), "another axis");
 }
 
 /// What is left of the gradient of a pool whose zeros are `filling`.
