@@ -6,16 +6,15 @@
 //! whose left matrix is never made: the parts of pictures that a [window](window) sees. Of two matrices the smaller is
 //! [packed](panels), and what goes through the loop is told by tables of [places](product).
 //!
-//! Milliseconds on two cores of an AMD EPYC (AVX-512), the best of four medians, with all that had to be copied around
-//! them; before, convolutions were ONNX Runtime's own in its blocked layout, and weight gradients its products over
-//! patches (stride 1) or its blocked convolutions:
+//! Milliseconds on two cores of an AMD EPYC (AVX-512) with all that has to be copied around them, the best of four
+//! medians, and GFLOP/s:
 //!
-//! | N, C -> M, picture, kernel, stride | convolution, before and after | weight gradient, likewise |
+//! | N, C -> M, picture, kernel, stride | convolution | weight gradient |
 //! |---|---|---|
-//! | 16, 64 -> 64, 16x16, 3, 1 | 1.6, 1.6 | 3.7, 1.6 |
-//! | 16, 256 -> 256, 4x4, 3, 1 | 2.0, 1.7 | 2.6, 1.7 |
-//! | 16, 512 -> 512, 2x2, 3, 1 | 3.3, 1.2 | 2.9, 2.2 |
-//! | 32, 32 -> 64, 32x32, 4, 2 | 3.4, 3.0 | 5.5, 3.1 |
+//! | 16, 64 -> 64, 16x16, 3, 1 | 1.60, 189 | 1.61, 188 |
+//! | 16, 128 -> 128, 8x8, 3, 1 | 1.61, 188 | 1.58, 191 |
+//! | 16, 256 -> 256, 4x4, 3, 1 | 1.75, 172 | 1.69, 179 |
+//! | 16, 512 -> 512, 2x2, 3, 1 | 1.22, of what is no padding 110 | 2.32, 130 |
 //!
 //! Sums have the same order whatever the number of threads, so that a step gives the same bits each time. Standard
 //! operators stay where they are for other providers.
