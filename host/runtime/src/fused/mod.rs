@@ -31,7 +31,7 @@ mod source_tests;
 pub(crate) mod tests;
 
 use crate::{Result, products};
-use ekphrasis_graph::{Graph, Target, ValueId};
+use ekphrasis_graph::{Graph, Node, NodeId, Target, ValueId};
 use ort::operator::OperatorDomain;
 use std::{borrow::Cow, collections::HashMap};
 
@@ -60,7 +60,18 @@ pub(crate) fn on_cuda() -> bool {
 }
 
 /// A pass over a graph.
-type Pass = fn(&Graph) -> ekphrasis_graph::Result<Cow<'_, Graph>>;
+pub(crate) type Pass = fn(&Graph) -> ekphrasis_graph::Result<Cow<'_, Graph>>;
+
+/// The graph after one pass after the other.
+pub(crate) fn in_turn<'a>(graph: &'a Graph, passes: &[Pass]) -> ekphrasis_graph::Result<Cow<'a, Graph>> {
+    let mut new = Cow::Borrowed(graph);
+    for pass in passes {
+        if let Cow::Owned(changed) = pass(&new)? {
+            new = Cow::Owned(changed);
+        }
+    }
+    Ok(new)
+}
 
 /// The graph with our operators wherever they fit.
 pub(crate) fn rewrite(graph: &Graph, target: Target) -> Result<Cow<'_, Graph>> {
@@ -68,12 +79,7 @@ pub(crate) fn rewrite(graph: &Graph, target: Target) -> Result<Cow<'_, Graph>> {
         Target::Cpu => &[pooling::rewrite, rows::rewrite],
         Target::Gpu => &[sum::rewrite],
     };
-    let mut new = Cow::Borrowed(graph);
-    for pass in passes {
-        if let Cow::Owned(changed) = pass(&new)? {
-            new = Cow::Owned(changed);
-        }
-    }
+    let mut new = in_turn(graph, passes)?;
     if let Cow::Owned(changed) = elementwise(&new, target)? {
         new = Cow::Owned(changed);
     }
@@ -82,6 +88,25 @@ pub(crate) fn rewrite(graph: &Graph, target: Target) -> Result<Cow<'_, Graph>> {
         new = Cow::Owned(changed);
     }
     Ok(new)
+}
+
+/// The graph with what `make` returns in the place of the nodes in which `find` finds something.
+pub(crate) fn replace<F>(
+    graph: &Graph,
+    find: impl Fn(&Graph, &Node) -> Option<F>,
+    make: impl Fn(&mut Graph, &Node, &F) -> ekphrasis_graph::Result<Vec<ValueId>>,
+) -> ekphrasis_graph::Result<Cow<'_, Graph>> {
+    let found: HashMap<NodeId, F> =
+        graph.nodes().filter_map(|(id, node)| Some((id, find(graph, node)?))).collect();
+    if found.is_empty() {
+        return Ok(Cow::Borrowed(graph));
+    }
+    let mut new = graph.clone();
+    new.replace_nodes(&found.keys().copied().collect(), |g, id, node| {
+        let made = make(g, node, &found[&id])?;
+        Ok::<_, ekphrasis_graph::GraphError>(made.into_iter().map(Some).collect())
+    })?;
+    new.pruned().map(Cow::Owned)
 }
 
 /// Whether a value is known to be zeros.
@@ -126,7 +151,7 @@ impl Copy<'_> {
         found.ok_or_else(|| self.from.error(format!("`{}` has no value", self.from.value(old).name)))
     }
 
-    fn node(&mut self, node: &ekphrasis_graph::Node) -> ekphrasis_graph::Result<()> {
+    fn node(&mut self, node: &Node) -> ekphrasis_graph::Result<()> {
         let inputs = node.inputs.iter().map(|i| i.map(|i| self.stand_in(i)).transpose());
         let inputs = inputs.collect::<ekphrasis_graph::Result<Vec<_>>>()?;
         let wanted: Vec<_> = node.outputs.iter().map(Option::is_some).collect();

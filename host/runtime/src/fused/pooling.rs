@@ -4,13 +4,13 @@
 //! slowly, and a `ScatterElements` on one thread: together a thirtieth of a ResNet's step. One operator finds the
 //! places again and adds there, a picture's channel at a time, on all threads and in the same order.
 
-use super::{DOMAIN, is_zero, kernel::Shared};
-use ekphrasis_graph::{Attrs, AttrsExt, DType, Graph, Node, NodeId, Result, ValueId};
+use super::{DOMAIN, is_zero, kernel::Shared, replace};
+use ekphrasis_graph::{Attrs, AttrsExt, DType, Graph, Node, Result, ValueId};
 use ort::{
     operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput},
     value::TensorElementType::Float32,
 };
-use std::{borrow::Cow, collections::HashMap, slice};
+use std::{borrow::Cow, slice};
 
 /// The operator's name.
 const NAME: &str = "MaxPoolGradient";
@@ -26,23 +26,16 @@ pub(super) struct Window {
 
 /// The graph with such `ScatterElements` in one operator each.
 pub(super) fn rewrite(graph: &Graph) -> Result<Cow<'_, Graph>> {
-    let found: HashMap<NodeId, Found> =
-        graph.nodes().filter_map(|(id, node)| Some((id, Found::of(graph, node)?))).collect();
-    if found.is_empty() {
-        return Ok(Cow::Borrowed(graph));
-    }
-    let mut new = graph.clone();
-    new.replace_nodes(&found.keys().copied().collect(), |g, id, node| {
-        let Found { x, dy, window } = &found[&id];
+    replace(graph, Found::of, |g, node, found| {
+        let Found { x, dy, window } = found;
         let attrs = window.attrs();
         let made = g.add_node(&format!("{DOMAIN}::{NAME}"), &[Some(*x), Some(*dy)], attrs, 1)?;
         let shape = node.outputs.iter().flatten().find_map(|v| graph.value(*v).shape.as_deref());
         let length = shape.and_then(|s| s.first()?.known()).unwrap_or(-1);
         let line = g.int_list(&[length]);
-        let flat = made.iter().map(|dx| g.op("Reshape", &[*dx, line], &[]).map(Some));
-        flat.collect::<Result<Vec<_>>>()
-    })?;
-    new.pruned().map(Cow::Owned)
+        let flat = made.iter().map(|dx| g.op("Reshape", &[*dx, line], &[]));
+        flat.collect()
+    })
 }
 
 /// A gradient of `MaxPool`.

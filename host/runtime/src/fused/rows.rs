@@ -3,13 +3,13 @@
 //! In standard operators this is `ScatterElements` with an index for each number, on one thread, a fiftieth of the step
 //! of an LSTM with attention. One operator adds whole rows, a part of the columns on each thread, in the same order.
 
-use super::{DOMAIN, is_zero, kernel::Shared};
-use ekphrasis_graph::{Attrs, AttrsExt, DType, Graph, Node, NodeId, Result, ValueId};
+use super::{DOMAIN, is_zero, kernel::Shared, replace};
+use ekphrasis_graph::{Attrs, AttrsExt, DType, Graph, Node, Result, ValueId};
 use ort::{
     operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput},
     value::TensorElementType::{Float32, Int64},
 };
-use std::{borrow::Cow, collections::HashMap, slice};
+use std::{borrow::Cow, slice};
 
 /// The operator's name.
 const NAME: &str = "SumRows";
@@ -19,19 +19,12 @@ const SHARE: usize = 32;
 
 /// The graph with such `ScatterElements` in one operator each.
 pub(super) fn rewrite(graph: &Graph) -> Result<Cow<'_, Graph>> {
-    let found: HashMap<NodeId, Found> =
-        graph.nodes().filter_map(|(id, node)| Some((id, Found::of(graph, node)?))).collect();
-    if found.is_empty() {
-        return Ok(Cow::Borrowed(graph));
-    }
-    let mut new = graph.clone();
-    new.replace_nodes(&found.keys().copied().collect(), |g, id, _| {
-        let Found { numbers, rows, count } = found[&id];
+    replace(graph, Found::of, |g, _, found| {
+        let Found { numbers, rows, count } = *found;
         let attrs = Attrs::from([("count".to_owned(), count.into())]);
         let made = g.add_node(&format!("{DOMAIN}::{NAME}"), &[Some(rows), Some(numbers)], attrs, 1)?;
-        Ok::<_, ekphrasis_graph::GraphError>(made.into_iter().map(Some).collect())
-    })?;
-    new.pruned().map(Cow::Owned)
+        Ok(made)
+    })
 }
 
 /// A sum of rows.

@@ -7,12 +7,13 @@ use super::{
     result::Places,
     window::{Pictures, Window, four},
 };
-use ekphrasis_graph::{Graph, Node, NodeId, Result, ValueId};
+use crate::fused::replace;
+use ekphrasis_graph::{Graph, Node, Result, ValueId};
 use ort::{
     operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput},
     value::TensorElementType::Float32,
 };
-use std::{borrow::Cow, collections::HashMap};
+use std::borrow::Cow;
 
 /// The operator's name.
 const NAME: &str = "Conv";
@@ -29,14 +30,8 @@ const FEW: usize = 4;
 
 /// The graph with such convolutions in one operator each.
 pub(super) fn rewrite(graph: &Graph) -> Result<Cow<'_, Graph>> {
-    let found: HashMap<NodeId, Found> =
-        graph.nodes().filter_map(|(id, node)| Some((id, Found::of(graph, node)?))).collect();
-    if found.is_empty() {
-        return Ok(Cow::Borrowed(graph));
-    }
-    let mut new = graph.clone();
-    new.replace_nodes(&found.keys().copied().collect(), |g, id, node| {
-        let Found { weight, turned, window, positions } = &found[&id];
+    replace(graph, Found::of, |g, node, found| {
+        let Found { weight, turned, window, positions } = found;
         let attrs = [
             ("window".to_owned(), window.numbers().into()),
             ("positions".to_owned(), positions.to_vec().into()),
@@ -45,9 +40,8 @@ pub(super) fn rewrite(graph: &Graph) -> Result<Cow<'_, Graph>> {
         let mut inputs = node.inputs.clone();
         inputs[1] = Some(*weight);
         let made = g.add_node(&format!("{DOMAIN}::{NAME}"), &inputs, attrs.into(), 1)?;
-        Ok::<_, ekphrasis_graph::GraphError>(made.into_iter().map(Some).collect())
-    })?;
-    new.pruned().map(Cow::Owned)
+        Ok(made)
+    })
 }
 
 /// A convolution.
@@ -162,9 +156,10 @@ impl Kernel for Convolution {
         };
         let term = |y: usize, x: usize| {
             let only = |size: usize| few.then_some(size);
-            let sight = [self.sight(0, y, only(dims[2])), self.sight(1, x, only(dims[3]))];
+            let (down, across) = (self.sight(0, y, only(dims[2])), self.sight(1, x, only(dims[3])));
             let channel = if self.turned { outputs * size } else { size };
-            Term { steps: self.steps(&seen, &sight, [inputs, channel]), behind: y * columns + x }
+            let steps = seen.steps([&down, &across], [self.window.kernel[1] as usize, channel]);
+            Term { steps, behind: y * columns + x }
         };
         let terms = match few {
             true => {
@@ -195,21 +190,6 @@ impl Convolution {
         let sees = |k: usize| position * stride + if self.turned { kernel - 1 - k } else { k } * dilation;
         let inside = |at: usize| size.is_none_or(|size| (pad..pad + size).contains(&at));
         (0..kernel).map(|k| (k, sees(k))).filter(|(_, at)| inside(*at)).collect()
-    }
-
-    /// The steps of a sum through pictures and weight, whose channels lie so far apart.
-    fn steps(
-        &self,
-        seen: &Pictures,
-        [down, across]: &[Vec<(usize, usize)>; 2],
-        [inputs, channel]: [usize; 2],
-    ) -> [Vec<usize>; 2] {
-        let places = |sight: &[(usize, usize)]| sight.iter().map(|(_, at)| *at).collect::<Vec<_>>();
-        let width = self.window.kernel[1] as usize;
-        let elements = down.iter().flat_map(|(y, _)| across.iter().map(move |(x, _)| y * width + x));
-        let elements: Vec<usize> = elements.collect();
-        let weights = (0..inputs).flat_map(|c| elements.iter().map(move |e| c * channel + e));
-        [seen.taps(&places(down), &places(across)).collect(), weights.collect()]
     }
 }
 

@@ -10,12 +10,13 @@ use super::{
     product::{Matrix, Term, multiply},
     result::Places,
 };
-use ekphrasis_graph::{Attrs, AttrsExt, DType, Dim, Graph, Node, NodeId, Result, ValueId};
+use crate::fused::replace;
+use ekphrasis_graph::{Attrs, AttrsExt, DType, Dim, Graph, Node, Result, ValueId};
 use ort::{
     operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput},
     value::TensorElementType::Float32,
 };
-use std::{borrow::Cow, collections::HashMap};
+use std::borrow::Cow;
 
 /// The operator's name.
 const NAME: &str = "Gemm";
@@ -28,18 +29,11 @@ const FEW: i64 = 256;
 
 /// The graph with such products in one operator each.
 pub(super) fn rewrite(graph: &Graph) -> Result<Cow<'_, Graph>> {
-    let found: HashMap<NodeId, [bool; 2]> =
-        graph.nodes().filter_map(|(id, node)| Some((id, find(graph, node)?))).collect();
-    if found.is_empty() {
-        return Ok(Cow::Borrowed(graph));
-    }
-    let mut new = graph.clone();
-    new.replace_nodes(&found.keys().copied().collect(), |g, id, node| {
-        let attrs = Attrs::from([("turned".to_owned(), found[&id].map(i64::from).to_vec().into())]);
+    replace(graph, find, |g, node, found| {
+        let attrs = Attrs::from([("turned".to_owned(), found.map(i64::from).to_vec().into())]);
         let made = g.add_node(&format!("{DOMAIN}::{NAME}"), &node.inputs, attrs, 1)?;
-        Ok::<_, ekphrasis_graph::GraphError>(made.into_iter().map(Some).collect())
-    })?;
-    Ok(Cow::Owned(new))
+        Ok(made)
+    })
 }
 
 /// Which matrices of a `Gemm` come turned, where it is worth while.

@@ -36,7 +36,7 @@ mod window;
 #[cfg(test)]
 mod tests;
 
-use crate::fused::DOMAIN;
+use crate::fused::{DOMAIN, in_turn};
 use ekphrasis_graph::Graph;
 use ort::operator::OperatorDomain;
 use std::borrow::Cow;
@@ -50,12 +50,5 @@ pub(crate) fn operators(domain: OperatorDomain) -> ort::Result<OperatorDomain> {
 /// The graph with our operators wherever they fit.
 pub(crate) fn rewrite(graph: &Graph) -> ekphrasis_graph::Result<Cow<'_, Graph>> {
     // Weight gradients first: they too may be made of convolutions.
-    let passes = [weight_gradient::rewrite, convolution::rewrite, transposed::rewrite, linear::rewrite];
-    let mut new = Cow::Borrowed(graph);
-    for pass in passes {
-        if let Cow::Owned(changed) = pass(&new)? {
-            new = Cow::Owned(changed);
-        }
-    }
-    Ok(new)
+    in_turn(graph, &[weight_gradient::rewrite, convolution::rewrite, transposed::rewrite, linear::rewrite])
 }

@@ -12,34 +12,28 @@ use super::{
     result::Places,
     window::{Pictures, Window, four},
 };
-use ekphrasis_graph::{Graph, Node, NodeId, Result};
+use crate::fused::replace;
+use ekphrasis_graph::{Graph, Node, Result};
 use ort::{
     operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput},
     value::TensorElementType::Float32,
 };
-use std::{borrow::Cow, collections::HashMap};
+use std::borrow::Cow;
 
 /// The operator's name.
 const NAME: &str = "ConvTranspose";
 
 /// The graph with such convolutions in one operator each.
 pub(super) fn rewrite(graph: &Graph) -> Result<Cow<'_, Graph>> {
-    let found: HashMap<NodeId, Found> =
-        graph.nodes().filter_map(|(id, node)| Some((id, Found::of(graph, node)?))).collect();
-    if found.is_empty() {
-        return Ok(Cow::Borrowed(graph));
-    }
-    let mut new = graph.clone();
-    new.replace_nodes(&found.keys().copied().collect(), |g, id, node| {
-        let Found { window, positions } = &found[&id];
+    replace(graph, Found::of, |g, node, found| {
+        let Found { window, positions } = found;
         let attrs = [
             ("window".to_owned(), window.numbers().into()),
             ("positions".to_owned(), positions.to_vec().into()),
         ];
         let made = g.add_node(&format!("{DOMAIN}::{NAME}"), &node.inputs, attrs.into(), 1)?;
-        Ok::<_, ekphrasis_graph::GraphError>(made.into_iter().map(Some).collect())
-    })?;
-    Ok(Cow::Owned(new))
+        Ok(made)
+    })
 }
 
 /// A transposed convolution to so many rows and columns.
@@ -154,7 +148,12 @@ impl Kernel for Transposed {
             // Phases with equally many columns go together, so that rows are written from front to back.
             for acrosses in acrosses.chunk_by(|a, b| a.count == b.count) {
                 let across = acrosses[0].count;
-                let terms = acrosses.iter().map(|a| self.term(&seen, [down, a], [inputs, outputs])).collect();
+                let sizes = [self.window.kernel[1] as usize, outputs * size];
+                let term = |across: &Phase| Term {
+                    steps: seen.steps([&down.taps, &across.taps], sizes),
+                    behind: across.first,
+                };
+                let terms = acrosses.iter().map(term).collect();
                 let left =
                     Matrix { numbers: &seen, lines: seen.places([down.count, across], [1, 1]).collect() };
                 let right = Matrix { numbers: w, lines: (0..outputs).map(|m| m * size).collect() };
@@ -170,20 +169,5 @@ impl Kernel for Transposed {
             }
         }
         Ok(())
-    }
-}
-
-impl Transposed {
-    /// What gives a phase of rows and one of columns.
-    fn term(&self, seen: &Pictures, [down, across]: [&Phase; 2], [inputs, outputs]: [usize; 2]) -> Term {
-        let starts = |phase: &Phase| phase.taps.iter().map(|(_, at)| *at).collect::<Vec<_>>();
-        let (size, width) = (self.window.size(), self.window.kernel[1] as usize);
-        let elements =
-            down.taps.iter().flat_map(|(y, _)| across.taps.iter().map(move |(x, _)| y * width + x));
-        let elements: Vec<usize> = elements.collect();
-        let weights =
-            (0..inputs).flat_map(|c| elements.iter().map(move |e| c * outputs * size + e)).collect();
-        let steps = [seen.taps(&starts(down), &starts(across)).collect(), weights];
-        Term { steps, behind: across.first }
     }
 }

@@ -11,26 +11,21 @@ use super::{
     result::Places,
     window::{Pictures, Window, four},
 };
-use ekphrasis_graph::{AttrsExt, Dim, Graph, Node, NodeId, Result, ValueId};
+use crate::fused::replace;
+use ekphrasis_graph::{AttrsExt, Dim, Graph, Node, Result, ValueId};
 use ort::{
     operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput},
     value::TensorElementType::Float32,
 };
-use std::{borrow::Cow, collections::HashMap};
+use std::borrow::Cow;
 
 /// The operator's name.
 const NAME: &str = "ConvWeightGradient";
 
 /// The graph with such gradients in one operator each.
 pub(super) fn rewrite(graph: &Graph) -> Result<Cow<'_, Graph>> {
-    let found: HashMap<NodeId, Found> =
-        graph.nodes().filter_map(|(id, node)| Some((id, Found::of(graph, node)?))).collect();
-    if found.is_empty() {
-        return Ok(Cow::Borrowed(graph));
-    }
-    let mut new = graph.clone();
-    new.replace_nodes(&found.keys().copied().collect(), |g, id, node| {
-        let Found { x, dy, window } = &found[&id];
+    replace(graph, Found::of, |g, node, found| {
+        let Found { x, dy, window } = found;
         let attrs = [("window".to_owned(), window.numbers().into())].into();
         let made = g.add_node(&format!("{DOMAIN}::{NAME}"), &[Some(*x), Some(*dy)], attrs, 1)?;
         let gradient = made.first().copied().ok_or_else(|| g.error("a gradient has no output"))?;
@@ -40,15 +35,14 @@ pub(super) fn rewrite(graph: &Graph) -> Result<Cow<'_, Graph>> {
             g.assume_shape(gradient, [outputs, inputs].into_iter().chain(kernel).collect());
         }
         if node.op != "Gemm" {
-            return Ok::<_, ekphrasis_graph::GraphError>(vec![Some(gradient)]);
+            return Ok(vec![gradient]);
         }
         // The product's result has a row for each output.
         let result = node.outputs.first().copied().flatten();
         let columns = result.and_then(|y| g.value(y).shape.as_deref()?.get(1)?.known()).unwrap_or(-1);
         let rows = g.int_list(&[-1, columns]);
-        Ok(vec![Some(g.op("Reshape", &[gradient, rows], &[])?)])
-    })?;
-    new.pruned().map(Cow::Owned)
+        Ok(vec![g.op("Reshape", &[gradient, rows], &[])?])
+    })
 }
 
 /// The gradient of a convolution by its weight.

@@ -4,7 +4,7 @@ use super::{product::Threads, scratch::Scratch};
 use crate::fused::Shared;
 use ekphrasis_graph::{AttrsExt, Node};
 use ort::operator::KernelContext;
-use std::{borrow::Cow, ops::Deref, slice};
+use std::{ops::Deref, slice};
 
 /// Pictures whose channels lie so many numbers apart would all fall into the same few lines of the first cache.
 const ALIAS: usize = 1024;
@@ -157,6 +157,20 @@ impl<'a> Pictures<'a> {
         })
     }
 
+    /// The steps of a sum through all channels of pictures and of a weight, whose rows are so wide and whose channels
+    /// lie so far apart: rows and columns of the weight, each with that of the pictures which it sees.
+    pub fn steps(
+        &self,
+        [down, across]: [&[(usize, usize)]; 2],
+        [width, channel]: [usize; 2],
+    ) -> [Vec<usize>; 2] {
+        let seen = |sight: &[(usize, usize)]| sight.iter().map(|(_, at)| *at).collect::<Vec<_>>();
+        let elements = down.iter().flat_map(|(y, _)| across.iter().map(move |(x, _)| y * width + x));
+        let elements: Vec<usize> = elements.collect();
+        let weights = (0..self.dims[1]).flat_map(|c| elements.iter().map(move |e| c * channel + e));
+        [self.taps(&seen(down), &seen(across)).collect(), weights.collect()]
+    }
+
     /// Where a window begins at each of its positions in every picture, which are some rows and columns apart:
     /// `[N, positions]`.
     pub fn places(
@@ -184,8 +198,7 @@ impl Deref for Pictures<'_> {
 
 /// Four dimensions.
 pub(super) fn four(shape: &[i64]) -> ort::Result<[usize; 4]> {
-    let dims: Cow<[i64]> = shape.into();
-    let dims: Option<Vec<usize>> = dims.iter().map(|d| usize::try_from(*d).ok()).collect();
+    let dims: Option<Vec<usize>> = shape.iter().map(|d| usize::try_from(*d).ok()).collect();
     dims.and_then(|d| d.try_into().ok())
         .ok_or_else(|| ort::Error::new(format!("expected 4 dimensions, found {shape:?}")))
 }
